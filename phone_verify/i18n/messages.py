@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ..before_send import ClientFacts
 from ..model import Channel
 from ..segments import segments
-from .languages import ENGLISH, Language, named
+from .languages import ENGLISH, LANGUAGES, Language, named
 from .texts import texts_in
 
 #: In place of a purpose or a language: every other one.
@@ -42,7 +42,9 @@ class Wording:
         return self.android_hashes.get(purpose) or self.android_hashes.get(ANY)
 
 
-def message_writer(site_name: str, host: str | None, wording: Wording | None = None) -> Callable[..., str]:
+def message_writer(
+    site_name: str, host: str | None, wording: Wording | None = None, languages: Sequence[str] = ()
+) -> Callable[..., str]:
     """Return the function that writes a message with a code, in the language of a locale or in English.
 
     Its arguments are those of `parts.Texts`. An SMS ends in exactly one line for phones, because both
@@ -51,7 +53,8 @@ def message_writer(site_name: str, host: str | None, wording: Wording | None = N
     which phones fill in the code on that site only. In a frame it is `@top #code @host`.
 
     Our text is shortened to one segment if possible: first without the lifetime, then, if that line names the site or
-    its app, without the site's name. The site's own text is never shortened.
+    its app, without the site's name. The site's own text is never shortened. `languages` are the tags of
+    those to use, the first of them for all other locales; by default every one, and English.
     """
     wording = wording or Wording()
 
@@ -64,6 +67,8 @@ def message_writer(site_name: str, host: str | None, wording: Wording | None = N
         client: ClientFacts = _NOT_GIVEN,
     ) -> str:
         language = named(locale or "") or ENGLISH
+        if languages and language.tag not in languages:
+            language = LANGUAGES[languages[0]]
         own, texts = wording.text(purpose, language), texts_in(language)
         android_hash = wording.android_hash(purpose)
         page_host = client.page_host or host

@@ -14,6 +14,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 
+from ..errors import FieldFault
 from ..model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from .languages import ENGLISH, Language
@@ -31,6 +32,8 @@ REASONS = {
     Reason.DELIVERY_FAILED: "We couldn't send a code to this number. Check the number or try another method.",
     Reason.SEND_REFUSED: "We couldn't send a code. Check what you entered and try again.",
     Reason.HOOK_FAILED: "We can't send a code right now. Try again in a few minutes or choose another method.",
+    Reason.SERVICE_SUSPENDED: "Something went wrong on our side. Please try again in a few minutes.",
+    Reason.UNAVAILABLE: "Something went wrong on our side. Please try again in a few minutes.",
     Reason.NOT_FOUND: "We couldn't find this verification. Start over.",
     Reason.CLOSED: "This verification has ended. Start over.",
     Reason.MALFORMED_CODE: "Enter the full code, digits only.",
@@ -103,6 +106,7 @@ PAGE = {
     "lead_code": "We sent a code to",
     "lead_held": "First call the number below. We'll then send the code to",
     "lead_flash_call": "We're calling {number} now. Don't answer.",
+    "lead_voice": "We're calling {number} now. Answer to hear the code.",
     "lead_inbound_call": "Call the number below from",
     "lead_proven": "Number verified:",
     "more_title": "One more step",
@@ -297,6 +301,15 @@ class Texts:
         """Return when to try again, as a sentence."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
 
+    def fault(self, fault: str) -> str:
+        """Return what is wrong with a field, as a sentence; a text that is no `FieldFault` stays as it is."""
+        if not isinstance(fault, FieldFault):
+            return fault
+        left_to_right = self.language.direction == "ltr"
+        said = fault.in_language(self.translated, lambda value: value if left_to_right else f"\u2068{value}\u2069")
+        # A value or a place at its start is a name, which keeps its small letters.
+        return said if fault.template.startswith("{") else f"{said[:1].upper()}{said[1:]}"
+
     def wait_until(self, text: str, span: timedelta) -> str:
         """Return a text of the pages with the time to wait."""
         return self.page[text].format(duration=self.duration(span))
@@ -431,8 +444,8 @@ def _catalogue(language: Language) -> NullTranslations:
 def reason_text(outcome: Outcome) -> str:
     """Return why an outcome was refused, in English.
 
-    A failed delivery blames the number only if the provider refused it. A closed verification names its end. A
-    refusal by the site has the site's own text, not translated.
+    A failed delivery blames the number only if the provider refused it. A closed verification names its end, and a
+    limit of sends is not reported as one of attempts. A refusal by the site has the site's own text, not translated.
     """
     if outcome.reason is None:
         raise ValueError("this outcome is a success")
@@ -440,6 +453,8 @@ def reason_text(outcome: Outcome) -> str:
         return PAGE["cannot_send"]
     if outcome.reason is Reason.CLOSED and outcome.verification is not None:
         return end_text(outcome.verification)
+    if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.sends:
+        return PAGE["too_many_sends"]
     return outcome.text or REASONS[outcome.reason]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-componen
          "--no-first-run", "--disable-quic"]  # fmt: skip
 PHONE_SIZE = {"width": 390, "height": 844}
 DESKTOP_SIZE = {"width": 1280, "height": 900}
+
+#: Milliseconds until a test gives up waiting for a page: a busy machine needs many seconds for what takes one here.
+PATIENCE = 30_000
 
 #: A tab with a new profile, for the duration of the block.
 Tabs = Callable[..., Any]
@@ -49,9 +53,10 @@ def example_site(framework: str, sandbox: SandboxServer, data: Path, **settings:
 def browser(chromium: str) -> Iterator[Any]:
     """A running Chromium."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         missing("Playwright")
+    expect.set_options(timeout=PATIENCE)
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as running:
         started = running.chromium.launch(executable_path=chromium, args=flags)
@@ -67,16 +72,42 @@ def tabs(browser: Any) -> Tabs:
     def open_tab(**options: Any) -> Iterator[Any]:
         context = browser.new_context(**{"viewport": PHONE_SIZE, **options})
         tab = context.new_page()
-        tab.set_default_timeout(15_000)
+        slow_down(tab)
+        tab.set_default_timeout(PATIENCE)
         complaints: list[str] = []
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("console", lambda message: complaints.append(_complaint(message)))
-        yield tab
+        try:
+            yield tab
+        except BaseException:
+            print_state(tab)
+            raise
         keep_picture(tab)
         context.close()
         assert list(filter(None, complaints)) == []
 
     return open_tab
+
+
+def slow_down(tab: Any) -> None:
+    """Slow the tab's processor down PHONE_VERIFY_TEST_CPU_THROTTLE times, to find tests that depend on its speed."""
+    rate = os.environ.get("PHONE_VERIFY_TEST_CPU_THROTTLE")
+    if rate:
+        tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": float(rate)})
+
+
+def stop_clock(tab: Any) -> None:
+    """Stop the clock of the tab's pages: their time is moved by `tab.clock` alone, however slow the machine is."""
+    tab.clock.install(time="2030-01-01T00:00:00Z")
+    tab.clock.pause_at("2030-01-01T01:00:00Z")
+
+
+def print_state(tab: Any) -> None:
+    """Print what the tab of a failed test shows."""
+    with suppress(Exception):
+        shown = tab.locator("body").aria_snapshot(timeout=5000)
+        focused = tab.evaluate("document.activeElement?.outerHTML.slice(0, 200)")
+        sys.stderr.write(f"{tab.url}\nfocus: {focused}\n{shown}\n")
 
 
 def keep_picture(tab: Any, name: str = "") -> None:

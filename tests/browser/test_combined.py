@@ -38,7 +38,7 @@ def test_call_follows_the_code_and_signs_in_by_itself(tabs: Tabs, site: str, sta
         said = page.locator("[data-pv-other-caller]")
         assert said.is_hidden()
         stage.dial(phone, number, caller=other)
-        said.wait_for(state="visible", timeout=15000)
+        said.wait_for(state="visible")
         keep_picture(page, "another phone called")
         assert said.inner_text().startswith("Another phone called. Call from +98 912 000")
         assert page.url.partition("?")[0].endswith("/phone/code/")

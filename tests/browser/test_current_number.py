@@ -11,21 +11,21 @@ from phone_verify.i18n.texts import texts_in
 from tests.scenarios import Stage
 
 from .conftest import DESKTOP_SIZE, Tabs
-from .test_sign_in import begin, is_signed_in
+from .test_sign_in import begin, enter_code, is_signed_in, say_called
 
 pytestmark = pytest.mark.browser
 
 
-def confirm(page: Any, code: str) -> None:
+def confirm(page: Any, stage: Stage, phone: str) -> None:
+    """Wait for the code page, and enter the newest code of this handset."""
     page.wait_for_url("**/phone/code/**")
-    page.locator("#pv-code").fill(code)
-    page.locator("form:has(#pv-code) button").click()
+    enter_code(page, stage.code(phone))
 
 
 def sign_in(page: Any, site: str, stage: Stage) -> str:
     phone = stage.phone()
     begin(page, site, phone, "sms")
-    confirm(page, stage.code(phone))
+    confirm(page, stage, phone)
     is_signed_in(page, site, phone)
     return phone
 
@@ -36,7 +36,7 @@ def test_current_number_is_confirmed_and_changed(page: Any, site: str, stage: St
     assert phone not in page.content()
     page.locator("form:has([name=confirm]) [value=sms]").check()
     page.get_by_role("button", name="Verify this number").click()
-    confirm(page, stage.code(phone))
+    confirm(page, stage, phone)
     page.wait_for_url("**/phone/verify/")
     assert page.get_by_role("status").inner_text() == "Your number is verified."
     assert page.locator("[data-pv-form]").count() == 0
@@ -54,7 +54,7 @@ def test_current_number_is_confirmed_and_changed(page: Any, site: str, stage: St
     page.get_by_label("New mobile number").fill(new)
     page.locator("details [value=sms]").check()
     page.locator("details button").click()
-    confirm(page, stage.code(new))
+    confirm(page, stage, new)
     page.wait_for_url("**/phone/verify/")
     page.goto(f"{site}/")
     assert new in page.content()
@@ -70,7 +70,7 @@ def test_desktop_visitor_verifies_by_call_in_persian(tabs: Tabs, site: str, stag
         page.locator("#pv-phone").fill(phone)
         page.locator("[value=sms]").check()
         page.locator("button[type=submit]").click()
-        confirm(page, stage.code(phone))
+        confirm(page, stage, phone)
         page.wait_for_url("**/phone/verify/**")
         assert page.locator("html").get_attribute("dir") == "rtl"
         page.locator("form:has([name=confirm]) [value=inbound_call]").check()
@@ -78,12 +78,7 @@ def test_desktop_visitor_verifies_by_call_in_persian(tabs: Tabs, site: str, stag
         page.wait_for_url("**/phone/code/**")
         stage.dial(phone, page.locator('a[href^="tel:"]').get_attribute("href").removeprefix("tel:"))
         if not script:
-            for _ in range(8):  # a provider is polled every three seconds at most
-                page.get_by_role("button", name=texts["called"]).click()
-                page.wait_for_load_state()
-                if "/phone/code/" not in page.url:
-                    break
-                page.wait_for_timeout(1000)
+            say_called(page, texts["called"])
         page.wait_for_url(f"{site}/?came-back")
         assert phone in page.content()
 
@@ -98,6 +93,6 @@ def test_number_of_another_user_is_refused(page: Any, site: str, stage: Stage) -
     page.get_by_label("New mobile number").fill(taken)
     page.locator("details [value=flash_call]").check()
     page.locator("details button").click()
-    confirm(page, stage.code(taken))
+    confirm(page, stage, taken)
     page.get_by_role("alert").wait_for()
     assert page.get_by_role("alert").inner_text() == "This number belongs to another account."

@@ -152,7 +152,7 @@ def test_script_keeps_a_cleared_checkbox_on_resend(tab: Any) -> None:
     tab.goto(f"{HOST}/page")
     for ticked in (True, False):
         tab.locator("[name=remember]").set_checked(ticked)
-        with tab.expect_request("**/phone/code/") as posted:
+        with tab.expect_navigation(), tab.expect_request("**/phone/code/") as posted:
             tab.get_by_role("button", name="Resend code").click()
         sent = posted.value.post_data
         assert "asks_remember=1" in sent

@@ -9,7 +9,7 @@ import pytest
 from phone_verify.sandbox import SandboxServer
 from tests.scenarios import Stage
 
-from .conftest import Tabs, example_site
+from .conftest import Tabs, example_site, stop_clock
 from .test_sign_in import begin, is_signed_in
 
 pytestmark = pytest.mark.browser
@@ -28,7 +28,7 @@ def site(
 def test_late_sms_is_followed_by_one_call(tabs: Tabs, site: str, stage: Stage) -> None:
     phone = stage.phone()
     with tabs() as page:
-        page.clock.install()
+        stop_clock(page)
         begin(page, site, phone, "sms")
         page.locator("#pv-code").fill("12")
         page.clock.run_for(50000)

@@ -33,6 +33,18 @@ SOURCES = Path(__file__).parents[2] / "phone_verify" / "web" / "client"
 axe = test_every_page.axe
 
 
+#: Notes in `read` which metadata the number field has read, when it is in use.
+NOTE_METADATA = """
+window.read = [];
+const json = Response.prototype.json;
+Response.prototype.json = async function () {
+    const value = await json.call(this);
+    setTimeout(() => read.push(this.url.split("/static/").pop()));
+    return value;
+};
+"""
+
+
 def site_of(**policy: object) -> Site:
     return Site(Harness(sms(), **policy).verifier)
 
@@ -49,13 +61,20 @@ def open_login(tab: Any, site: Site, tag: str = "en", **fields: Any) -> Any:
     tab.unroute_all()
     serve(tab, {"/page": login_page(site, tag, **fields), "/phone/login/": "<title>x</title>"}, site)
     tab.goto(f"{HOST}/page")
-    tab.wait_for_load_state("networkidle")
+    if tab.evaluate("matchMedia('(scripting: enabled)').matches"):
+        wait_for_metadata(tab)
     return tab.locator("#pv-phone")
+
+
+def wait_for_metadata(tab: Any) -> None:
+    """Wait until the number field uses the metadata of its first country."""
+    tab.wait_for_function("() => read.some((name) => name.startsWith('regions/'))")
 
 
 @pytest.fixture(scope="module")
 def tab(tabs: Tabs) -> Iterator[Any]:
     with tabs() as opened:
+        opened.add_init_script(NOTE_METADATA)
         yield opened
 
 
@@ -122,6 +141,16 @@ def test_pasted_number_is_read_and_other_text_is_left(tab: Any, pasted: str, sho
             field.fill("")
     paste(tab, field, pasted)
     expect(field).to_have_value(shown)
+
+
+@pytest.mark.parametrize(
+    ("region", "typed"),
+    [("AR", "91123456789"), ("AR", "091123456789"), ("BY", "8001234567"), ("BY", "808001234567")],
+)
+def test_grouping_keeps_the_digits_of_national_numbers(tab: Any, region: str, typed: str) -> None:
+    field = open_login(tab, site_of(region=region))
+    field.press_sequentially(typed)
+    assert "".join(filter(str.isdigit, field.input_value())) == typed
 
 
 def choose(tab: Any, query: str) -> None:
@@ -221,6 +250,26 @@ def test_composed_text_is_grouped_when_it_is_complete(tab: Any) -> None:
     assert field.input_value() == "0912345"
     session.send("Input.insertText", {"text": "0912345"})
     assert field.input_value() == "0912 345"
+
+
+def test_composed_text_is_kept_while_the_metadata_arrives(tab: Any) -> None:
+    site = site_of(region="IR")
+    held: list[Any] = []
+    tab.unroute_all()
+    serve(tab, {"/page": login_page(site)}, site)
+    tab.route("**/regions.json", lambda route: held.append(route))
+    with tab.expect_request("**/regions.json"):
+        tab.goto(f"{HOST}/page")
+    field = tab.locator("#pv-phone")
+    field.focus()
+    session = tab.context.new_cdp_session(tab)
+    session.send("Input.imeSetComposition", {"text": "09123", "selectionStart": 5, "selectionEnd": 5})
+    held[0].fallback()
+    expect(country(tab)).to_have_value("Iran")
+    wait_for_metadata(tab)
+    session.send("Input.imeSetComposition", {"text": "0912345", "selectionStart": 7, "selectionEnd": 7})
+    session.send("Input.insertText", {"text": "0912345"})
+    expect(field).to_have_value("0912 345")
 
 
 def test_every_example_is_written_as_phonenumbers_writes_it(tab: Any) -> None:
@@ -393,6 +442,7 @@ def test_list_has_only_regions_that_the_site_serves(tab: Any) -> None:
 
 def test_list_is_chosen_from_by_touch(tabs: Tabs) -> None:
     with tabs(has_touch=True, is_mobile=True) as tab:
+        tab.add_init_script(NOTE_METADATA)
         field = open_login(tab, site_of(region="IR"))
         country(tab).tap()
         tab.get_by_role("option", name="Iraq").tap()
@@ -420,6 +470,7 @@ def test_field_is_a_plain_one_without_script_or_metadata(tabs: Tabs) -> None:
 def test_open_list_has_no_axe_violations_and_fits_the_screen(tabs: Tabs, axe: Any, tag: str) -> None:
     for size, scheme in SCREENS:
         with tabs(viewport=size, color_scheme=scheme) as tab:
+            tab.add_init_script(NOTE_METADATA)
             open_login(tab, site_of(region="IR"), tag)
             tab.evaluate(axe.axe_script)
             country(tab).click()
@@ -454,7 +505,9 @@ def test_visitor_of_another_country_signs_in_with_a_chosen_one(tabs: Tabs, site:
     with tabs() as page:
         loaded: list[str] = []
         page.on("response", lambda answer: loaded.append(answer.url.rpartition("/phone/static/")[2]))
+        page.add_init_script(NOTE_METADATA)
         page.goto(f"{site}/phone/login/")
+        wait_for_metadata(page)
         phone = stage.phone()
         country(page).fill("98")
         page.get_by_role("option", name="Iran").click()

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import PAGE
 from tests.test_templates import CODE, LOGIN, RING, by_jinja
 
-from .conftest import PHONE_SIZE, Tabs
+from .conftest import PHONE_SIZE, Tabs, stop_clock
 from .test_every_page import HOST, in_language, serve
 
 pytestmark = pytest.mark.browser
@@ -93,7 +94,7 @@ def test_complete_code_is_sent_without_the_button(tab: Any) -> None:
 
 @pytest.mark.parametrize("fields", [{"error": "Incorrect code.", "status": 422}, {"code_length": None}])
 def test_code_is_not_sent_after_an_error_or_of_unknown_length(tab: Any, fields: dict[str, Any]) -> None:
-    tab.clock.install()
+    stop_clock(tab)
     open_page(tab, code_page(**fields))
     hold_forms(tab)
     tab.locator("#pv-code").press_sequentially("123456")
@@ -102,7 +103,7 @@ def test_code_is_not_sent_after_an_error_or_of_unknown_length(tab: Any, fields: 
 
 
 def test_only_a_code_of_the_right_length_is_sent(tab: Any) -> None:
-    tab.clock.install()
+    stop_clock(tab)
     open_page(tab, code_page())
     hold_forms(tab)
     for typed, sent in (("1234567", 0), ("12345", 0), ("123456", 1)):
@@ -126,7 +127,7 @@ def test_pasted_message_becomes_its_code_and_is_sent(tab: Any) -> None:
 
 def test_typing_after_an_error_goes_into_the_field(tab: Any) -> None:
     open_page(tab, in_language("code, wrong", "en"))
-    assert tab.evaluate("document.activeElement.id") == "pv-error"
+    expect(tab.locator("#pv-error")).to_be_focused()
     assert tab.title().startswith("Error: ")
     tab.keyboard.type("12")
     assert tab.locator("#pv-code").input_value() == "12"
@@ -146,7 +147,7 @@ def test_flash_call_shows_the_typed_digits_in_the_number(tab: Any) -> None:
 
 
 def test_button_says_that_the_form_is_being_sent_and_is_late(tab: Any) -> None:
-    tab.clock.install()
+    stop_clock(tab)
     open_page(tab, by_jinja("login.html", LOGIN))
     hold_forms(tab)
     tab.locator("#pv-phone").fill("+989120000000")
@@ -179,7 +180,7 @@ def test_offline_visitor_keeps_the_page_and_the_input(tab: Any) -> None:
 
 
 def test_resend_button_counts_down_and_is_then_enabled(tab: Any) -> None:
-    tab.clock.install()
+    stop_clock(tab)
     open_page(tab, code_page(resend_in=15, resend_text="15 seconds"))
     button = tab.locator("[data-pv-resend]")
     assert (button.inner_text(), button.is_disabled()) == ("Resend code in 0:15", True)
@@ -190,7 +191,7 @@ def test_resend_button_counts_down_and_is_then_enabled(tab: Any) -> None:
 
 
 def test_time_left_is_announced_at_60_30_and_0_seconds(tab: Any) -> None:
-    tab.clock.install()
+    stop_clock(tab)
     open_page(tab, code_page(expires_in=62, choices=[]))
     note_announcements(tab)
     tab.clock.run_for(61000)
@@ -205,7 +206,7 @@ def test_time_left_is_announced_at_60_30_and_0_seconds(tab: Any) -> None:
 
 def waiting_page(tab: Any, seconds: int, *, by_itself: bool = False) -> list[str]:
     """Show a code page that offers a call in this time, with the tab's clock stopped; return the forms it posts."""
-    tab.clock.install()
+    stop_clock(tab)
     return open_page(tab, code_page(next_channel=RING, next_channel_in=seconds, next_channel_by_itself=by_itself))
 
 

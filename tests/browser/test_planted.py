@@ -18,7 +18,7 @@ from tests.scenarios import Stage, signed_in
 
 from .conftest import Tabs
 from .test_current_number import confirm
-from .test_sign_in import begin, is_signed_in
+from .test_sign_in import begin, enter_code, is_signed_in
 
 pytestmark = pytest.mark.browser
 
@@ -87,7 +87,7 @@ def enter(tab: Any, shop: str, stage: Stage) -> str:
     """Sign the victim in."""
     phone = stage.phone()
     begin_here(tab, shop, phone)
-    confirm(tab, stage.code(phone))
+    confirm(tab, stage, phone)
     is_signed_in(tab, shop, phone)
     return phone
 
@@ -118,8 +118,7 @@ def test_planted_confirmation_by_call_gives_no_number(
     victim.goto(f"{shop}/phone/code/")
     call_of(begun, stage, theirs)
     victim.goto(f"{shop}/phone/code/")
-    victim.wait_for_timeout(WAIT)
-    assert "/phone/code/" not in victim.url
+    victim.wait_for_url(lambda url: "/phone/code/" not in url)
     victim.goto(f"{shop}/")
     assert own in victim.content()
     assert user_of(stage, attacker, theirs)["created"] is True, "the number is nobody's"
@@ -147,13 +146,12 @@ def test_planted_login_for_the_victims_phone_is_not_shown(
     victim.goto(f"{shop}/phone/login/")
     victim.get_by_label("Mobile number").fill(phone)
     victim.locator("input[name=channel][value=sms]").check()
-    victim.get_by_role("button", name="Continue").click()
-    victim.wait_for_load_state()
+    with victim.expect_navigation():
+        victim.get_by_role("button", name="Continue").click()
     assert stage.arrived(phone) == before + 1, "the victim's start sends a code of its own"
     if victim.locator("#pv-code").count():
-        victim.locator("#pv-code").fill(stage.code(phone))
-        victim.locator("form:has(#pv-code) button").click()
-        victim.wait_for_load_state()
+        with victim.expect_navigation():
+            enter_code(victim, stage.code(phone))
     seen = attacker.call("GET", f"v1/verifications/{begun['id']}", secret=begun["secret"]).json()
     assert (seen["status"], seen["proof"]) == ("cancelled", None)
 
@@ -173,7 +171,8 @@ def test_leftover_proof_gives_the_next_user_no_number(victim: Any, shop: str, st
     stage.dial(left, line)
     victim.get_by_role("button", name="Yes, use this number").wait_for()  # and no script responds
     victim.goto(f"{shop}/")
-    victim.get_by_role("button", name="Sign out").click()
+    with victim.expect_navigation():
+        victim.get_by_role("button", name="Sign out").click()
     victim.goto(f"{shop}/phone/login/")
     victim.get_by_role("button", name="Forget this number").click()
     victim.get_by_text("This device has forgotten the number.").wait_for()

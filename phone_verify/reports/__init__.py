@@ -1,0 +1,1 @@
+"""Reports of the ledger: aggregates, queries, pages and downloads, for every framework."""
