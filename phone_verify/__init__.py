@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from .config.site import build_site
     from .errors import (
         ConfigurationError,
+        FailureKind,
         InvalidPhoneError,
         PhoneVerifyError,
         ProviderError,
         StoreError,
         UnclearError,
     )
-    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Started, Status, Verification
+    from .model import Assurance, Channel, Order, Outcome, Reason, Redeemed, Started, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
     from .verifier.blocking import Verifier
@@ -39,13 +40,14 @@ _HOMES = {
     "config.site": ("build_site",),
     "errors": (
         "ConfigurationError",
+        "FailureKind",
         "InvalidPhoneError",
         "PhoneVerifyError",
         "ProviderError",
         "StoreError",
         "UnclearError",
     ),
-    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
+    "model": ("Assurance", "Channel", "Order", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
     "verifier.blocking": ("Verifier",),
@@ -58,7 +60,9 @@ __all__ = [
     "Channel",
     "ClientFacts",
     "ConfigurationError",
+    "FailureKind",
     "InvalidPhoneError",
+    "Order",
     "Outcome",
     "PhoneNumber",
     "PhoneVerifyError",

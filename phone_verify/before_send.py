@@ -1,27 +1,26 @@
 """The site's own decision before anything is sent: a captcha, device attestation, a list of numbers.
 
-The hook is called once for each order, after the quotas of the client's address and before those of
-the phone. A hook that fails or takes too long refuses the order.
+The hook is called once for each order, after the order has counted for the client's address and
+before it counts for the phone, its prefix and the site. A hook that fails or takes too long refuses the order.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import isawaitable, iscoroutinefunction
-from traceback import extract_tb
 from typing import Any, Literal, TypeAlias
 
-from .errors import PhoneVerifyError
+from .errors import PhoneVerifyError, place_of
 from .model import Channel
 from .phone import PhoneNumber
-from .sync import limited, run_in_loop
+from .sync import ends_the_caller, limited, run_in_loop, without_waiting_for_threads
 
 log = logging.getLogger("phone_verify")
 
-#: The time limit of a hook, as of a provider's answer. A plain function in a blocking site has none: it
-#: runs in the thread of the request.
+#: The time limit of a hook, as of a provider's answer. A plain function in a blocking site or on a page
+#: has none: it runs in the thread of the request.
 HOOK_SECONDS = 10.0
 
 
@@ -52,6 +51,9 @@ class ClientFacts:
     case and without cookies and credentials. `extra` holds the fields of the form or of the body
     that are not ours, like the answer to a captcha.
 
+    `access_key` is the id of the access key with which another program made the request; empty for a
+    visitor's.
+
     `page_host` and `top_host` are for the last line of an SMS: the host of the page with the code
     field if it is not the site's, and that of the page that shows it in a frame.
     """
@@ -61,6 +63,7 @@ class ClientFacts:
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     page_host: str | None = None
     top_host: str | None = None
+    access_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +109,33 @@ class BeforeSend:
             return None
         try:
             decision = await self._called(hook, order, client)
+            if isinstance(decision, Refusal):
+                decision = replace(decision, text=_plain(decision.text))
         except TimeoutError:
             log.error("before_send did not answer in time, so nothing was sent")
             raise HookError("before_send did not answer in time") from None
-        except Exception as error:  # noqa: BLE001 - the site's own code
+        except BaseException as error:
+            # Time-outs of gevent and panics of Rust extensions are not an `Exception` either.
+            if ends_the_caller(error):
+                raise
             # Its message can contain what the visitor has sent.
-            log.error("before_send raised %s, so nothing was sent%s", type(error).__name__, _place(error))
+            log.error("before_send raised %s, so nothing was sent%s", type(error).__name__, place_of(error))
             raise HookError(f"before_send raised {type(error).__name__}") from None
         if decision is not None and not isinstance(decision, Refusal):
             kind = type(decision).__name__
             log.error("before_send returned %s, so nothing was sent: return None or a Refusal", kind)
             raise HookError(f"before_send returned {kind}")
+        if decision is not None and decision.field not in (None, "phone", "extra"):
+            log.error("before_send returned a Refusal of an unknown field, so nothing was sent: use phone or extra")
+            raise HookError("before_send returned a Refusal of an unknown field")
         return decision
 
     async def _called(self, hook: Hook, order: SendOrder, client: ClientFacts) -> object:
         if self.in_thread is None:
             decision = hook(order, client)
-            return self.run(limited(decision, HOOK_SECONDS)) if isawaitable(decision) else decision
+            if not isawaitable(decision):
+                return decision
+            return self.run(without_waiting_for_threads(limited(decision, HOOK_SECONDS)))
         return await limited(self._off_the_loop(hook, order, client), HOOK_SECONDS)
 
     async def _off_the_loop(self, hook: Hook, order: SendOrder, client: ClientFacts) -> object:
@@ -133,7 +146,8 @@ class BeforeSend:
         return await decision if isawaitable(decision) else decision
 
 
-def _place(error: Exception) -> str:
-    """Return the line of the site's code that raised the error."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename != __file__]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+def _plain(text: object) -> str:
+    """Return the text of a refusal, which may be a lazy translation. Raises if it cannot be shown."""
+    plain = "" if text is None else str(text).strip()
+    plain.encode()  # lone surrogates, which JSON can contain
+    return plain

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from .errors import ConfigurationError
 from .phone import DIGITS, FILLERS, PhoneNumber
+from .purposes import DEFAULT_SERVICE
 
 #: 128 bits, the minimum for ids and secrets (threat model, "Codes").
 _RANDOM_BYTES = 16
@@ -59,12 +60,15 @@ def normalise(typed: str) -> str | None:
     return code if _ASCII_DIGITS.match(code) else None
 
 
-def binding_digest(secret: str) -> bytes:
-    """Return what a store keeps of a binding's secret.
+def binding_digest(secret: str, service: str = DEFAULT_SERVICE) -> bytes:
+    """Return what a store keeps of a binding's secret, at this service.
 
-    The secret has 128 random bits, so no key is needed.
+    At another service the same secret has another digest: every step of a store then treats a
+    verification of one service as unknown to the others. The secret has 128 random bits, so no key is
+    needed.
     """
-    return hashlib.sha256(b"phone_verify binding\0" + secret.encode("utf-8", "replace")).digest()
+    of_service = "" if service == DEFAULT_SERVICE else f" of {service}"
+    return hashlib.sha256(f"phone_verify binding{of_service}\0".encode() + secret.encode("utf-8", "replace")).digest()
 
 
 def weakness_of_key(key: str, *, production: bool) -> str | None:
@@ -149,6 +153,11 @@ class Keyring:
         """Return the name of a shared counter (`address`, `prefix`…) without the value counted."""
         return f"{kind}:{self._tagged(kind, value)}"
 
+    def slot(self, kind: str, value: str, slots: int) -> int:
+        """Return which of so many counters a value shares with others; without the key it cannot be foreseen."""
+        digest = hmac.digest(self._tag_key, f"slot of {kind}\0{value}".encode(), "sha256")
+        return int.from_bytes(digest[:8], "big") % slots
+
     def subject(self, user_id: str) -> str:
         """Return the keyed digest that a record keeps of the signed-in user; empty for none."""
         return self._tagged("subject", user_id) if user_id else ""
@@ -171,6 +180,17 @@ class Keyring:
         of_key = self._tagged("idempotency key", idempotency_key)
         return of_key + self._tagged("idempotent client", f"{idempotency_key}\0{client}")
 
+    def line_place(self, line: PhoneNumber) -> str:
+        """Return the name of the place of this line, which the claim that leases it takes.
+
+        All these names begin alike, so that one server of a Cluster has all of them.
+        """
+        return self._tagged("leased lines", "") + self._tagged("leased line", line.e164)
+
+    def reference_place(self, driver: str, reference: str) -> str:
+        """Return the name of the place that finds the claim with this reference of this driver."""
+        return self._tagged("reference of a claim", f"{driver}\0{reference}")
+
     def request_digest(self, request: str) -> str:
         """Return the keyed digest by which repetitions of a request are recognized."""
         return self._tagged("idempotent request", request)
@@ -178,6 +198,11 @@ class Keyring:
     def sealing_key(self, idempotency_key: str) -> bytes:
         """Return the key that seals the response to a request; it needs the client's idempotency key."""
         return hmac.digest(self._response_key, idempotency_key.encode(), "sha256")
+
+    @property
+    def reference_key(self) -> bytes:
+        """The key that encrypts references of providers in the ledger."""
+        return hmac.digest(self._response_key, b"references of orders", "sha256")
 
     def has_key(self, key_id: str) -> bool:
         """Return whether codes derived under this key can still be derived again."""

@@ -17,7 +17,12 @@ URL.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
+from sysconfig import get_paths
+from traceback import extract_tb
+from typing import Any, Self
 
 #: A name, or a dotted path. Credentials have digits between letters, or other characters, or are longer.
 _NAME = re.compile(r"_*[A-Za-z]+[0-9]{0,2}(?:[._+-]+[A-Za-z]+[0-9]{0,2})*", re.ASCII)
@@ -25,6 +30,50 @@ _LONGEST_NAME = 64
 _LONGEST_WORD = 24
 #: No credential is that short.
 _SHORT = 3
+
+
+class FieldFault(str):
+    """What is wrong with a field: the English text, which `i18n` can translate.
+
+    The template is the key in the catalogues; its values are names and limits.
+    """
+
+    __slots__ = ("_values", "template")
+    template: str
+    _values: dict[str, Any]
+
+    def __new__(cls, template: str, /, **values: object) -> Self:
+        made = super().__new__(cls, template.format(**values))
+        made.template, made._values = template, values
+        return made
+
+    def in_language(self, translate: Callable[[str], str], isolate: Callable[[str], str]) -> str:
+        """Return it translated; `isolate` keeps the direction of a value from changing that of the text."""
+        values = {
+            name: value.in_language(translate, isolate) if isinstance(value, FieldFault) else isolate(str(value))
+            for name, value in self._values.items()
+        }
+        return translate(self.template).format(**values)
+
+
+class PlacedFault(FieldFault):
+    """A fault within a document, with the path of its place."""
+
+    __slots__ = ()
+
+    def __new__(cls, place: str, fault: str, /) -> Self:
+        return super().__new__(cls, "{place}: {fault}", place=place, fault=fault)
+
+    def in_language(self, translate: Callable[[str], str], isolate: Callable[[str], str]) -> str:
+        """See `FieldFault`; only the fault is translated."""
+        fault = self._values["fault"]
+        said = fault.in_language(translate, isolate) if isinstance(fault, FieldFault) else fault
+        return f"{isolate(self._values['place'])}: {said}"
+
+
+def fault_of(error: ValueError) -> str:
+    """Return what is wrong, as a `FieldFault` if the error was raised with one."""
+    return error.args[0] if error.args and isinstance(error.args[0], FieldFault) else str(error)
 
 
 class ConfigurationError(ValueError):
@@ -77,6 +126,10 @@ class StoreError(PhoneVerifyError):
     """The store could not perform the step; nothing was sent or accepted because of it."""
 
 
+class UnusableServiceError(StoreError):
+    """The row of one service has mistakes, and this process knows no earlier form of it. Others can be used."""
+
+
 class FailureKind(StrEnum):
     """The category of a provider's refusal."""
 
@@ -116,3 +169,15 @@ class UnclearError(PhoneVerifyError):
     def __init__(self, message: str = "", *, reference: str | None = None) -> None:
         super().__init__(message)
         self.reference = reference
+
+
+def place_of(error: BaseException) -> str:
+    """Return the line of the site's code that raised an error, or called the library that did, in
+    parentheses; without one, the line of ours.
+    """
+    libraries = ("<", *(get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")))
+    ours = str(Path(__file__).parent)
+    every = extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not frame.filename.startswith(ours)] or every
+    frames = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

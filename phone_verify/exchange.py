@@ -1,9 +1,10 @@
 """Requests and responses of drivers, as values without sockets.
 
-A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or, in the console driver,
-`Notice`), receives the `HttpResponse`, and returns its result. A webhook is the opposite direction:
-a driver parses the `WebhookRequest`. URLs, headers and bodies can contain credentials and codes, so
-none of them appears in a repr.
+A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or `Notice` in the console
+driver, `SiteCall` in that of a site's function, `SmppMessage` in that of SMPP), receives the
+`HttpResponse`, and returns its result. A webhook is the opposite direction: a driver parses the
+`WebhookRequest`. URLs, headers and bodies can contain credentials and codes, so none of them appears in
+a repr.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 T = TypeVar("T")
 
 FORM = "application/x-www-form-urlencoded"
+TEXT = "text/plain; charset=utf-8"
 #: SMS.ru sends up to 100 events and their hash in one webhook.
 _MOST_PARAMETERS = 128
 
@@ -117,6 +119,41 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteCall:
+    """A call of the site's own function, which sends the order; the transport makes it.
+
+    The response is 200 with the returned text as its body. An error of the function is unclear,
+    unless it is a `ProviderError`: the message may be sent.
+    """
+
+    function: Callable[[Any], Any] = field(repr=False)
+    order: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SmppMessage:
+    """One SMS for an SMSC; the transport connects, binds, submits it and unbinds.
+
+    The response is 200 with a JSON object: `bind`, the command status of the bind, and if it is 0,
+    `submit`, that of the message, with its `ids`, one for each part. An error before the message was
+    submitted is a refusal; one afterwards is unclear.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    system_id: str = field(repr=False)
+    password: str = field(repr=False)
+    system_type: str
+    sender: str
+    #: Type of number and numbering plan of the sender.
+    sender_type: tuple[int, int]
+    number: str = field(repr=False)
+    text: str = field(repr=False)
+    validity_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecallToken:
     """A request for the token that this driver stored under this name.
 
@@ -139,7 +176,9 @@ class StoreToken:
     lifetime: timedelta
 
 
-Exchange = Generator[HttpRequest | Notice | RecallToken | StoreToken, HttpResponse, T]
+#: What a transport sends.
+Request = HttpRequest | Notice | SiteCall | SmppMessage
+Exchange = Generator[Request | RecallToken | StoreToken, HttpResponse, T]
 
 
 def cached_token(
@@ -195,6 +234,21 @@ class WebhookRequest:
         """Return the body as JSON, or None if it is not JSON, empty or nested too deeply."""
         return HttpResponse(HTTPStatus.OK, body=self.body).json()
 
+    @property
+    def repeats_a_name(self) -> bool:
+        """Whether a parameter, or a member of an object in a JSON body, is repeated, read or not: the
+        webhook is then ambiguous.
+        """
+        objects: list[list[str]] = []
+        try:
+            # The outermost object ends last.
+            json.loads(self.body, object_pairs_hook=lambda members: objects.append([name for name, _ in members]))
+        except (ValueError, RecursionError):
+            objects.clear()
+        outermost = objects.pop() if objects and self.body.lstrip().startswith(b"{") else []
+        objects.append([*(name for name, _ in self.parameters), *outermost])
+        return any(len(set(names)) < len(names) for names in objects)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -207,12 +261,24 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookReply:
+    """The text that a provider wants back: in response to a webhook that tests the URL, or to every one."""
+
+    text: str = field(repr=False)
+    content_type: str = TEXT
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookResult:
-    """What a webhook caused: whether it verified a call or was rejected, and the response: `reply` as
-    JSON, or else `text`.
+    """What a webhook caused: whether it verified a call, was rejected, reported a call whose attestation
+    is not sufficient, or has no effect because the store is unavailable; and the response: `reply` as
+    JSON, or else `text` of this `content_type`.
     """
 
     verified: bool = False
     rejected: bool = False
+    unattested: bool = False
+    unavailable: bool = False
     reply: Mapping[str, object] | None = None
     text: str = "OK"
+    content_type: str = TEXT

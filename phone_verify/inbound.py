@@ -8,14 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .delivery import Delivery
-from .drivers.base import AnswersWebhooks, NamesParameters, OrderQuestion, Polls, ReadsWebhooks, Starts
+from .drivers.base import AnswersWebhooks, Event, NamesParameters, OrderQuestion, Polls, ReadsWebhooks, Starts
 from .drivers.reading import scrubbed
-from .errors import ProviderError, UnclearError
+from .errors import ProviderError, StoreError, UnclearError, UnusableServiceError, place_of
 from .events.record import record_receipt
-from .exchange import Rejected, WebhookRequest, WebhookResult
-from .lines import claim_of
+from .exchange import Rejected, WebhookReply, WebhookRequest, WebhookResult
+from .lines import claim_of, proven_by
 from .model import CallState, Channel, DeliveryReport, IncomingCall, Receipt, Status, Verification, is_id
 from .parts import Components
+from .phone import Attestation
 
 log = logging.getLogger("phone_verify")
 
@@ -33,36 +34,63 @@ class InboundCalls:
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
-        result = await self._receive(driver_name, request)
-        driver = self._parts.router.drivers().get(driver_name)
-        return replace(result, text=driver.webhook_answer) if isinstance(driver, AnswersWebhooks) else result
-
-    async def _receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         driver = self._parts.router.drivers().get(driver_name)
         if not isinstance(driver, ReadsWebhooks):
             return WebhookResult()
+        answer = driver.webhook_answer if isinstance(driver, AnswersWebhooks) else "OK"
+        done = WebhookResult(text=answer) if isinstance(answer, str) else _answered(answer)
         received_at = self._parts.now() or datetime.now(UTC)
-        event = driver.parse_webhook(replace(request, received_at=received_at))
-        if isinstance(event, Rejected):
-            if self._may_warn(driver_name, "signature"):
-                log.warning("a webhook for %s was rejected: %s", driver_name, event.reason)
-            return WebhookResult(rejected=True)
-        if isinstance(event, OrderQuestion):
-            return WebhookResult(reply=await self._reply(driver_name, event))
+        try:
+            parsed = driver.parse_webhook(replace(request, received_at=received_at))
+        except Exception as error:  # noqa: BLE001 - its message can contain the number
+            log.error("%s could not parse a webhook: %s%s", driver_name, type(error).__name__, place_of(error))
+            return done
+        match parsed:
+            case Rejected():
+                if self._may_warn(driver_name, "signature"):
+                    log.warning("a webhook for %s was rejected: %s", driver_name, parsed.reason)
+                return replace(done, rejected=True)
+            case OrderQuestion():
+                return replace(done, reply=await self._reply(driver_name, parsed))
+            case WebhookReply():
+                return _answered(parsed)
+            case None:
+                if isinstance(driver, NamesParameters):
+                    self._warn_of_parameters(driver, request)
+                return done
+        events = parsed if isinstance(parsed, tuple) else (parsed,)
+        try:
+            unattested = [
+                event
+                for event in events
+                if isinstance(event, IncomingCall) and not await self._may_prove(driver, event)
+            ]
+            if unattested and self._may_warn(driver.name, "attestation"):
+                attested = unattested[0].attestation or "none"
+                log.warning("%s reported a call whose attestation (%s) is not sufficient", driver.name, attested)
+            settled = [await self._settles(driver, event, request) for event in events if event not in unattested]
+        except StoreError as error:
+            if not isinstance(answer, WebhookReply):
+                raise
+            # The text rejects the call. An error makes the provider answer it, which costs.
+            log.error("the store did not answer; a call that %s reported verifies nothing: %s", driver_name, error)
+            return replace(done, unavailable=True)
+        return replace(done, verified=any(settled), unattested=bool(unattested))
+
+    async def _settles(self, driver: Starts, event: Event, request: WebhookRequest) -> bool:
+        """Return whether this event of a webhook verifies a call; a delivery report goes to log and ledger."""
         if isinstance(event, DeliveryReport):
             record_receipt(Receipt(parts=event.parts, price=event.price, currency=event.currency))
             # The reference is left out: it may be a phone number.
-            log.info(
-                "%s reported the delivery status of an order: %s",
-                driver_name,
-                f"{event.state} {scrubbed(event.said)}".rstrip(),
-            )
-            return WebhookResult()
-        if event is None and isinstance(driver, NamesParameters):
-            self._warn_of_parameters(driver, request)
-        if event is None or event.caller is None or _repeats(request):
-            return WebhookResult()
-        return WebhookResult(verified=await self._proves(driver, event, self._parts.keyring.tag(event.caller)))
+            said = f"{event.state} {scrubbed(event.said)}".rstrip()
+            log.info("%s reported the delivery status of an order: %s", driver.name, said)
+            await self._delivery.reported(driver.name, event)
+            return False
+        if request.repeats_a_name:
+            return False
+        if event.caller is None:
+            return await self._confirms(driver, event)
+        return await self._proves(driver, event, self._parts.keyring.tag(event.caller))
 
     async def _reply(self, driver_name: str, question: OrderQuestion) -> Mapping[str, object]:
         """Allow an order that this library is sending by this driver, and deny any other."""
@@ -76,7 +104,7 @@ class InboundCalls:
     async def _proves(self, driver: Starts, event: IncomingCall, tag: str) -> bool:
         """Settle the claim that this call proves, after a query if the provider can be queried."""
         if not isinstance(driver, Polls):
-            if await self._parts.store.claim(driver.name, tag, event, self._parts.now()) is not None:
+            if await self._claims(driver, tag, event):
                 return True
             await self._warn_of_driver(driver, tag, event)
             await self._note_other_caller(driver, event)
@@ -90,6 +118,44 @@ class InboundCalls:
         if not await self._parts.store.may_poll(record.id, None, self._parts.now()):
             return False
         return await self.query(record)
+
+    async def _confirms(self, driver: Starts, event: IncomingCall) -> bool:
+        """Settle the claim that has the reference of a call without a caller, if the provider confirms it."""
+        ability = driver.abilities.get(Channel.INBOUND_CALL)
+        if ability is None or not ability.by_reference or event.reference is None:
+            return False
+        record = await self._delivery.references.find(driver.name, event.reference)
+        if record is None or not await self._parts.store.may_poll(record.id, None, self._parts.now()):
+            return False
+        return await self.query(record)
+
+    async def _may_prove(self, driver: Starts, event: IncomingCall) -> bool:
+        """Return whether the attestation of a call is sufficient for the claims that it would verify."""
+        if self._parts.find_service is None:
+            return _meets(event, self._parts.policy.caller_attestation)
+        if event.caller is None:
+            return True  # it proves nothing
+        # No other claim takes the place of one of these until the store compares: a line rests between two.
+        recent = await self._parts.store.recent(self._parts.keyring.tag(event.caller), self._parts.now())
+        claims = [record for record in recent if _is_claim_of(record, driver, event)]
+        return all([await self._is_attested(record, event) for record in claims])
+
+    async def _is_attested(self, record: Verification, event: IncomingCall) -> bool:
+        """Return whether a call has the attestation that the record's service requires, or a stronger one."""
+        if self._parts.find_service is None or record.service == self._parts.service:
+            return _meets(event, self._parts.policy.caller_attestation)
+        try:
+            verifier = await self._parts.find_service(record.service)
+        except UnusableServiceError:
+            return False  # what it requires is not known, and other events of the webhook do not wait for it
+        return verifier is not None and _meets(event, verifier.policy.caller_attestation)
+
+    async def _claims(self, driver: Starts, tag: str, event: IncomingCall) -> bool:
+        """Verify the open claim that this call proves; return whether there was one."""
+        claimed = await self._parts.store.claim(driver.name, tag, event, self._parts.now())
+        if claimed is not None:
+            await self._delivery.verified(claimed)
+        return claimed is not None
 
     async def _note_other_caller(self, driver: Starts, event: IncomingCall) -> None:
         """Note on the one claim of this line that another phone called.
@@ -169,7 +235,7 @@ class InboundCalls:
         if called or sighting.state is CallState.CONFIRMED:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
             event = IncomingCall(claim.reference, None, record.phone)
-            return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
+            return await self._is_attested(record, event) and await self._claims(driver, record.tag, event)
         if sighting.state is CallState.CALLED and sighting.caller is not None:
             await self._parts.store.note_other_caller(record.id, self._parts.now())
         if sighting.state is CallState.EXPIRED:
@@ -178,7 +244,17 @@ class InboundCalls:
         return False
 
 
-def _repeats(request: WebhookRequest) -> bool:
-    """Return whether a parameter is repeated, read or not: the webhook is then ambiguous."""
-    names = [name for name, _ in request.parameters]
-    return len(set(names)) < len(names)
+def _meets(event: IncomingCall, least: Attestation | None) -> bool:
+    return least is None or (event.attestation is not None and event.attestation.meets(least))
+
+
+def _is_claim_of(record: Verification, driver: Starts, event: IncomingCall) -> bool:
+    """Return whether this call would verify the record, directly or after a query of the provider."""
+    if not isinstance(driver, Polls):
+        return proven_by(record, driver.name, event)
+    claim = claim_of(record)
+    return claim is not None and (claim.driver, claim.reference) == (driver.name, event.reference)
+
+
+def _answered(reply: WebhookReply) -> WebhookResult:
+    return WebhookResult(text=reply.text, content_type=reply.content_type)

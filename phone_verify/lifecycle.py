@@ -131,6 +131,8 @@ class Attachment:
     #: Which of the record's sends this receipt belongs to.
     sends: int
     shown: Collection[bytes] = field(default=(), repr=False)
+    any_line: bool = False  #: whether calls to the line may be reported without it and without a reference
+    leased: bool = False  #: whether the line is one of a pool: if it is not free, another one is tried
 
 
 class AttemptResult(StrEnum):
@@ -215,9 +217,8 @@ def attach(
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
     A code replaces the code, a claim the claim; one of the other kind stays live. A closed record
-    accepts no receipt, and the receipt of a superseded order changes nothing. If the line is not
-    free (`lines.holds_line`), the record is closed as failed (in the denial's record), unless it
-    can be verified without this receipt.
+    accepts no receipt, that of a superseded order changes nothing. If the line is not free, the record
+    is closed as failed (in the denial's record), unless it can be verified otherwise or the line is leased.
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
@@ -233,12 +234,13 @@ def attach(
             record,
             now,
             presented=_among(sibling.binding, attachment.shown),
+            without_reference_at=attachment.driver if attachment.any_line else None,
         )
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
-        other_is_live = record.has_code if by_call else claim is not None and claim.line is not None
-        kept = with_changes(record, read_at=now) if other_is_live else _closed(record, Status.FAILED, now)
+        stays = attachment.leased or (record.has_code if by_call else claim is not None and claim.line is not None)
+        kept = with_changes(record, read_at=now) if stays else _closed(record, Status.FAILED, now)
         return Denied(DenialReason.LINE_TAKEN, record=kept)
     latest = attachment.sends >= max(claim_send, code_send)
     channel = attachment.channel if latest else record.channel
@@ -417,14 +419,12 @@ def settle(
 
 
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
-    """Return the one claim among a phone's records that this call verifies, as verified.
-
-    A call that matches two verifies none.
-    """
+    """Return the one claim among a phone's records that this call verifies, as verified; None for two."""
     proven = [r for r in (with_changes(record, read_at=now) for record in records) if proven_by(r, driver, event)]
     if len(proven) != 1:
         return None
-    return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None, by_call=True)
+    verified = _closed(proven[0], Status.VERIFIED, now)
+    return with_changes(verified, by_pair=event.reference is None, by_call=True, attestation=event.attestation)
 
 
 def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:

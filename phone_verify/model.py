@@ -11,7 +11,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Literal
 
-from .phone import PhoneNumber
+from .phone import Attestation, PhoneNumber
 from .purposes import Budget, budget_of, failure_key
 
 #: Allowed clock difference between two workers. A time further in the future dates from before the
@@ -97,7 +97,7 @@ class Reason(StrEnum):
     CHANNEL_UNAVAILABLE = "channel_unavailable"  #: not configured, or closed for this phone or purpose now
     TOO_MANY_REQUESTS = "too_many_requests"
     DELIVERY_FAILED = "delivery_failed"
-    SEND_REFUSED = "send_refused"  #: by the site's `before_send`
+    SEND_REFUSED = "send_refused"  #: by the site's `before_send`, or because its access key ended
     HOOK_FAILED = "hook_failed"  #: the site's `before_send` failed
     NOT_FOUND = "not_found"  #: unknown, or the secret is not the verification's
     CLOSED = "closed"
@@ -105,6 +105,8 @@ class Reason(StrEnum):
     WRONG_CODE = "wrong_code"
     INVALID_PROOF = "invalid_proof"
     CHANNELS_LEFT = "channels_left"  #: verified, but the purpose requires other channels as well
+    SERVICE_SUSPENDED = "service_suspended"  #: a cap or the balance of the service is used up
+    UNAVAILABLE = "unavailable"  #: the ledger does not answer, and its caps are enforced
     PROVIDER_UNAVAILABLE = "provider_unavailable"  #: the provider cannot check its code now
 
 
@@ -120,6 +122,7 @@ class Assurance(StrEnum):
 
     CODE = "code"  #: a code that was sent to this phone was read
     CALLER_ID = "caller_id"  #: a network reported that this phone called
+    CALLER_ID_ATTESTED = "caller_id_attested"  #: and the caller's own provider attested the number (STIR/SHAKEN, A)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class Order:
     #: The user's token at the provider, if the provider accepts it in place of the site's credential.
     user_token: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: parsed, as the driver declares them
+    line: PhoneNumber | None = None  #: of the driver's pool, leased for this order
     #: Unique for each send, up to 64 URL-safe characters: for a provider's idempotency key, or its reference to us.
     key: str = field(default="", repr=False)
 
@@ -143,11 +147,10 @@ class Order:
 class Receipt:
     """What the provider returned when it accepted an order.
 
-    `code` is set only for codes that the provider generates and returns; `line` is the E.164 number
-    that the user must call; `caller_hint` the leading digits of the number that places a flash
-    call, as far as the provider reports them. `parts` is the number of SMS segments, `price` what
-    the provider charges for the order, in `currency` if it names one; they are emitted with the
-    event and not stored.
+    `code` is set for codes that the provider generates and returns, and if it reports that it sent
+    another code than ours; `line` is the E.164 number that the user must call; `caller_hint` the
+    first digits of a flash call's number, if reported. `parts` is the number of SMS segments, `price`
+    what the provider charges, in `currency` if it names one; they are emitted and not stored.
     """
 
     reference: str | None = None
@@ -161,11 +164,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class IncomingCall:
-    """A call that arrived: the caller (in E.164), the line, and the provider's reference."""
+    """A call that arrived: the caller (in E.164) and its attestation, the line, and the provider's reference.
+
+    A provider that reports neither line nor reference can serve one claim of a phone at a time.
+    """
 
     reference: str | None
     line: PhoneNumber | None
     caller: PhoneNumber | None
+    attestation: Attestation | None = None
 
 
 class DeliveryState(StrEnum):
@@ -193,10 +200,7 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAccount:
-    """The site's account at the provider: its credential works.
-
-    `balance` is what is left, in `currency`.
-    """
+    """The site's account at the provider: its credential works. `balance` is what is left, in `currency`."""
 
     balance: Decimal | None = None
     currency: str | None = None
@@ -234,6 +238,8 @@ class Request:
     subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
     budget: str = ""  #: empty in records older than this column; read `counts_as`
     proved_channels: str = ""  #: channels proved before it began, for a purpose that requires several
+    access_key: str = ""  #: id of the access key that started it
+    channels: str = ""  #: channels that it stays on, separated by spaces; empty: all of its service
 
     @property
     def counts_as(self) -> Budget:
@@ -243,16 +249,15 @@ class Request:
     @property
     def failure_key(self) -> str:
         """The name under which a store counts its wrong answers."""
-        return failure_key(self.counts_as, trusted=self.trusted)
+        return failure_key(self.counts_as, trusted=self.trusted, service=self.service)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The record of one verification, as a store keeps it: its request, and its progress.
 
-    `read_at` is the store's own time of reading; everything that depends on the time is computed
-    from it, so that one clock decides. `status` is the stored status; `state` is the effective one
-    at `read_at`.
+    `read_at` is the store's own time of reading; everything that depends on the time is computed from it,
+    so that one clock decides. `status` is the stored status; `state` is the effective one at `read_at`.
 
     A code and a claim can be live side by side; `driver`, `code_source`, `reference` and `line` are
     then the code's. `channel` is that of the latest order; `lines.claim_of` returns the claim.
@@ -295,6 +300,7 @@ class Verification:
     waits: str = ""  #: sends by channel, and when the next is allowed; read by `limits`
     by_call: bool = False  #: verified by the call; not set in older records
     other_caller_at: datetime | None = None  #: when another phone last called its line
+    attestation: Attestation | None = None  #: of the call that verified it, if the provider states one
     failures: Failures | None = None  #: wrong answers under `failure_key`; not part of the stored record
 
     @property
@@ -404,7 +410,9 @@ class Verification:
     @property
     def assurance(self) -> Assurance:
         """What the proof is based on: the call if it arrived before the code."""
-        return Assurance.CALLER_ID if self.by_call or not self.has_code else Assurance.CODE
+        if not self.by_call and self.has_code:
+            return Assurance.CODE
+        return Assurance.CALLER_ID_ATTESTED if self.attestation is Attestation.A else Assurance.CALLER_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +427,7 @@ class Outcome:
     reason: Reason | None = None
     verification: Verification | None = None
     retry_after: timedelta | None = None
-    cause: Cause | None = None  #: set for `DELIVERY_FAILED`
+    cause: Cause | None = None  #: set for `DELIVERY_FAILED`, and if a worker could not send the last order
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
     channels_left: Sequence[Channel] = ()

@@ -18,6 +18,8 @@ SIGN_IN_PURPOSES = ("login", "signup")
 PHONE_PURPOSES = ("change_phone", "confirm")
 #: A client may name any purpose of a group for the same effect, so the rules of one hold for the others.
 _SAME_EFFECT = (SIGN_IN_PURPOSES, PHONE_PURPOSES)
+#: The service of a site that has no others.
+DEFAULT_SERVICE = "default"
 #: Started by server code only, after another factor.
 SECOND_FACTOR = "second_factor"
 
@@ -76,10 +78,17 @@ def budget_of(purpose: str, *, signed_in: bool) -> Budget:
     return Budget.SIGNED_IN
 
 
-def failure_key(budget: Budget, *, trusted: bool) -> str:
-    """Return the name under which a store counts failures; trusted devices have separate budgets."""
+def failure_key(budget: Budget, *, trusted: bool, service: str = DEFAULT_SERVICE) -> str:
+    """Return the name under which a store counts failures; trusted devices have separate budgets.
+
+    So has each service: the wrong answers at one must not lock a phone out of the others. The code of a
+    test number is the same at all of them.
+    """
     name = budget.whole.value
-    return name if budget is Budget.TEST_NUMBER or not trusted else f"{name}+trusted"
+    if budget is Budget.TEST_NUMBER:
+        return name
+    of_service = "" if service == DEFAULT_SERVICE else f"{service}/"
+    return f"{of_service}{name}+trusted" if trusted else of_service + name
 
 
 def rules_for(rules: Mapping[str, T], purpose: str) -> Sequence[T]:
@@ -111,9 +120,14 @@ class Purposes:
     limits: Mapping[str, CodeLimits] = field(default_factory=dict)
     required: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The purposes that a client may name."""
+        return (*SIGN_IN_PURPOSES, *PHONE_PURPOSES, *self.own)
+
     def known(self, purpose: str) -> bool:
         """Return whether a client may name this purpose."""
-        return purpose in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES) or purpose in self.own
+        return purpose in self.names
 
     def needs_user(self, purpose: str) -> bool:
         """Return whether only a signed-in user may start this purpose and redeem its proof."""

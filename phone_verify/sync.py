@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,24 @@ async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
     return await asyncio.to_thread(function, *args)
 
 
+async def without_waiting_for_threads(flow: Awaitable[T]) -> T:
+    """Return the result of a flow, and do not wait for its threads if its loop ends with it.
+
+    `asyncio.run` waits for calls of `to_thread` and look-ups of host names that were cancelled long before.
+    """
+    import asyncio
+
+    if asyncio.all_tasks() != {asyncio.current_task()}:
+        return await flow  # the loop of a server, whose threads others use
+    loop, executor = asyncio.get_running_loop(), ThreadPoolExecutor()
+    loop.set_default_executor(executor)
+    try:
+        return await flow
+    finally:
+        loop.set_default_executor(ThreadPoolExecutor())  # which has no thread to wait for
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
 async def limited(flow: Awaitable[T], seconds: float) -> T:
     """Return the result of code that is not ours. Raises `TimeoutError` after the limit, also if it ignores that."""
     import asyncio
@@ -67,12 +86,40 @@ async def limited(flow: Awaitable[T], seconds: float) -> T:
     return value
 
 
-async def _settled(flow: Awaitable[Any]) -> tuple[Any, Exception | None]:
+async def _settled(flow: Awaitable[Any]) -> tuple[Any, BaseException | None]:
     # asyncio logs an error that no code has read, with its message.
     try:
         return await flow, None
-    except Exception as error:  # noqa: BLE001 - code that is not ours
+    except BaseException as error:  # noqa: BLE001 - code that is not ours
         return None, error
+
+
+def ends_the_caller(error: BaseException) -> bool:
+    """Return whether this is the end of the process or of the task that called code that is not ours,
+    rather than that code's failure.
+    """
+    import asyncio
+
+    if not isinstance(error, asyncio.CancelledError):
+        return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no running loop
+        return False
+    return task is not None and task.cancelling() > 0
+
+
+def in_event_loop() -> bool:
+    """Return whether this thread runs an event loop, which must not be blocked."""
+    if "asyncio" not in sys.modules:
+        return False
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Waiting(Protocol):

@@ -25,7 +25,7 @@ from ..http.call import (
 from ..http.cookies import device_cookie
 from ..http.site import Site
 from .cors import cors_headers
-from .routes import accepts_client, ahandle, body_limit, dispatch, handle, needs_user
+from .routes import accepts_client, ahandle, body_limit, dispatch, for_program, handle, needs_user
 from .session import (
     client_refused,
     invalid_proof,
@@ -60,6 +60,7 @@ __all__ = [
     "cors_headers",
     "device_cookie",
     "dispatch",
+    "for_program",
     "handle",
     "invalid_proof",
     "login_refused",

@@ -8,17 +8,21 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..errors import StoreError
 from ..http.call import ApiRequest, ApiResponse, ApiStream
 from ..http.client_address import call_address
+from ..http.client_facts import client_facts
 from ..http.cookies import secret_for
+from ..http.csrf import cross_site
 from ..http.problems import problem, refusal
 from ..http.site import Site
 from ..http.streams import KEEP_ALIVE, server_is_stopping
 from ..model import Outcome, Verification
 from ..verifier.operations import AsyncVerifier
 from ..verifier.streaming import Streaming
+from .key_limits import limited_by_key
 from .representation import verification
 
 log = logging.getLogger("phone_verify")
@@ -53,7 +57,7 @@ async def show(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> A
         return refusal(outcome)
     if call.method == "HEAD":
         return ApiResponse(200, headers=_HEADERS)
-    stream = EventStream(site, id, secret, outcome, call_address(site, call))
+    stream = EventStream(site, call, id, secret, outcome, flows.service)
     if not record.open:
         return ApiStream(stream, _HEADERS)
     return ApiStream(stream, _HEADERS) if await stream.enter(flows) else _too_many()
@@ -68,16 +72,25 @@ class EventStream:
     """The events of one verification for one client, as bytes.
 
     Each stream reads the store by itself, so it sees what any process has changed. The provider of an
-    inbound call is queried as for a client that polls.
+    inbound call is queried, and an order moves to another channel, as for a client that polls.
     """
 
-    def __init__(self, site: Site, id: str, secret: str, first: Outcome, address: str | None) -> None:
-        self.address = address
+    def __init__(self, site: Site, call: ApiRequest, id: str, secret: str, first: Outcome, service: str) -> None:
+        self.address = call_address(site, call)
+        #: A move counts for this client, and the site's `before_send` sees its request.
+        self._poll: Mapping[str, Any] = {
+            "may_send": cross_site(call, site) is None,
+            "address": self.address,
+            "client": client_facts(site, call),
+            "oauth_client": call.client,
+            "access_key": call.key_id,
+        }
         #: The windows of the place that this stream takes; None without one.
         self._windows: Sequence[datetime] | None = None
         self._has_left = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._site, self._id, self._secret = site, id, secret
+        self._site, self._service, self._id, self._secret = site, service, id, secret
+        self._key = call.access_key
         self._first = first
         # Created when the first part is read: it refers to this stream, which would then not be dropped.
         self._parts: AsyncGenerator[bytes, None] | None = None
@@ -133,7 +146,8 @@ class EventStream:
         self._leave()
 
     async def _changes(self, outcome: Outcome) -> AsyncGenerator[bytes, None]:
-        flows, streams, now = self._site.async_verifier, self._site.streams, asyncio.get_running_loop().time
+        streams, now = self._site.streams, asyncio.get_running_loop().time
+        flows = await self._flows()
         shown, sent_at, queried_at = None, now(), float("-inf")
         while (record := outcome.verification) is not None:  # None: deleted
             document = verification(outcome)
@@ -154,12 +168,19 @@ class EventStream:
                 if now() >= sent_at + streams.keep_alive:
                     yield _KEEP_ALIVE
                     sent_at = now()
+            flows = await self._flows()
             outcome = await flows.get(self._id, self._secret)
+
+    async def _flows(self) -> AsyncVerifier:
+        """Return the verifier of the service: it may change while the stream is open."""
+        flows = self._site.async_verifier
+        flows = await flows.services.find(self._service) or flows
+        return limited_by_key(flows, self._key)
 
     def _start_query(self, flows: AsyncVerifier) -> None:
         """Query the provider meanwhile: a later read shows what it reported, and no event waits for it."""
         if self._query is None or self._query.done():
-            self._query = asyncio.create_task(_unless_down(flows.poll(self._id, self._secret)))
+            self._query = asyncio.create_task(_unless_down(flows.poll(self._id, self._secret, **self._poll)))
 
     def __del__(self) -> None:
         # A framework may drop a response that it never began to send, for example if the client has left.

@@ -67,27 +67,31 @@ def idempotency_key(call: ApiRequest) -> str | ApiResponse | None:
 def of_start(site: Site, call: ApiRequest, key: str, body: Mapping[str, object], tag: str) -> KeyedRequest:
     """Return a start with this key, from the client that it shows to be.
 
-    A client is its token, or else its cookies, or else its address, and its signed-in user. A
+    A client is its token or access key, or else its cookies, or else its address, and its signed-in user. A
     repetition that presents the secret of the first response is from the same client too, although
     that response changed the cookies.
     """
     user = call.user.id if call.user is not None else ""
-    secrets = [of_secret(secret) for secret in presented_secrets(call)[:MAX_SECRETS]]
+    secrets = [of_secret(call, secret) for secret in presented_secrets(call)[:MAX_SECRETS]]
     return KeyedRequest(key, [f"{_client(site, call)}\0{user}\0{call.client}", *secrets], _content(call, body), tag)
 
 
 def of_resend(call: ApiRequest, key: str, body: Mapping[str, object], secret: str, tag: str) -> KeyedRequest:
     """Return a resend with this key: its client is the one that presents the verification's secret."""
-    return KeyedRequest(key, [of_secret(secret)], _content(call, body), tag)
+    return KeyedRequest(key, [of_secret(call, secret)], _content(call, body), tag)
 
 
-def of_secret(secret: str) -> str:
-    """Return the mark of a client that presents this secret."""
-    return f"secret\0{secret}"
+def of_secret(call: ApiRequest, secret: str) -> str:
+    """Return the mark of a client that presents this secret: of a program with its key or token, or of a device.
+
+    All of them can have the secret, and each has limits of its own.
+    """
+    return f"secret\0{secret}\0{call.key_id}\0{call.client}"
 
 
 async def once(
     flows: AsyncVerifier,
+    call: ApiRequest,
     request: KeyedRequest | None,
     send: Callable[[], Coroutine[Any, Any, Sent | ApiResponse]],
     respond: Callable[[Mapping[str, object], bool], ApiResponse],
@@ -107,7 +111,7 @@ async def once(
         if not isinstance(result, Sent):
             return Performed(result)
         secret = result.document.get("secret")
-        client = of_secret(secret) if isinstance(secret, str) else None
+        client = of_secret(call, secret) if isinstance(secret, str) else None
         return Performed(result, _as_text(result), client)
 
     found = await flows.repeats.once(request, perform)

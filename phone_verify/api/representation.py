@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..http.qr import svg_data_uri
 from ..lines import number_to_call
-from ..model import Channel, Outcome, Verification
+from ..model import Assurance, Channel, Outcome, Status, Verification
 
 
 def verification(outcome: Outcome) -> dict[str, object]:
@@ -29,8 +29,16 @@ def verification(outcome: Outcome) -> dict[str, object]:
         "caller_hint": record.caller_hint if record.channel_of_code is Channel.FLASH_CALL else None,
         "dial": dial(record),
         "proof": outcome.proof,
+        **_attested(record),
         **_combined(record, outcome),
+        **_failed(outcome),
     }
+
+
+def _attested(record: Verification) -> dict[str, object]:
+    """Return the field of a verified call whose caller was attested; other bodies have no such field."""
+    attested = record.status is Status.VERIFIED and record.assurance is Assurance.CALLER_ID_ATTESTED
+    return {"assurance": record.assurance.value} if attested else {}
 
 
 def _combined(record: Verification, outcome: Outcome) -> dict[str, object]:
@@ -38,6 +46,11 @@ def _combined(record: Verification, outcome: Outcome) -> dict[str, object]:
     if not outcome.channels_left and not record.proved_channels:
         return {}
     return {"channels_left": [channel.value for channel in outcome.channels_left]}
+
+
+def _failed(outcome: Outcome) -> dict[str, object]:
+    """Return the field of an order that was accepted and that no provider carried afterwards."""
+    return {"cause": outcome.cause.value} if outcome.ok and outcome.cause is not None else {}
 
 
 def dial(record: Verification) -> dict[str, str] | None:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import StoreError
-from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, ApiRequest, ApiResponse, ApiResult
+from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, ApiRequest, ApiResponse, ApiResult, ApiStream
 from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
 from ..verifier.operations import AsyncVerifier
-from . import event_stream, health, openapi, session, token, verifications, webhooks
+from . import access_keys, event_stream, health, metrics, openapi, session, token, verifications, webhooks
+from .services import service_of_call
 
 log = logging.getLogger("phone_verify")
 
@@ -25,11 +26,14 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)", {"GET": verifications.get, "DELETE": verifications.cancel}),
     (r"v1/verifications/(?P<id>[^/]+)/check", {"POST": verifications.check}),
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
+    (r"v1/verifications/(?P<id>[^/]+)/redeem", {"POST": access_keys.redeem}),
     (r"v1/verifications/(?P<id>[^/]+)/events", {"GET": event_stream.show}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
     (r"v1/session/phone", {"PUT": session.set_phone}),
     (r"v1/token", {"POST": token.issue}),
     (r"v1/health", {"GET": health.show}),
+    (r"v1/ready", {"GET": health.show_ready}),
+    (r"v1/metrics", {"GET": metrics.show}),
     (r"v1/openapi\.json", {"GET": openapi.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )
@@ -38,6 +42,8 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
 #: The calls that need the signed-in user, and those that need it if the client sends a session or a token.
 _NEEDS_USER = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
 _NEEDS_USER_IF_SENT = re.compile(r"v1/verifications(/[^/]+/resend)?")
+#: The calls that are for one service; webhooks are for the verifications of all.
+_OF_SERVICES = re.compile(r"v1/(verifications|session|token)(/.*)?", re.DOTALL)
 #: The calls that count in the limits of an OAuth client.
 _FOR_CLIENTS = re.compile(r"v1/verifications(/[^/]+/(resend|check))?")
 
@@ -84,6 +90,14 @@ async def ahandle(site: Site, call: ApiRequest) -> ApiResult:
     return await dispatch(site, site.async_verifier, call)
 
 
+async def for_program(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | ApiStream:
+    """As `dispatch`, for a call that presents an access key. It signs no one in or out."""
+    result = await dispatch(site, flows, call)
+    if isinstance(result, ApiResponse | ApiStream):
+        return result
+    raise TypeError(f"a call with an access key must not have the result {type(result).__name__}")
+
+
 async def dispatch(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
     """As `handle`, with this verifier of the site."""
     if call.multiprocess:
@@ -109,7 +123,14 @@ async def _route(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResul
             return ApiResponse(204, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
         if call.method not in allowed:
             return problem(405, "method_not_allowed", "Method not allowed.", allow=allowed)
+        admitted = await access_keys.with_key(site, flows, call)
+        if isinstance(admitted, ApiResponse):
+            return admitted
+        flows, call = admitted
         arguments: dict[str, Any] = match.groupdict()
+        # A key is of one service: a verification of another one is unknown to it.
+        if call.access_key is None and _OF_SERVICES.fullmatch(call.path):
+            flows = await service_of_call(site, flows, arguments.get("id"))
         return await handlers["GET" if call.method == "HEAD" else call.method](site, flows, call, **arguments)
     return problem(404, "not_found", "Not found.")
 

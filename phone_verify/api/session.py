@@ -122,8 +122,10 @@ def invalid_proof() -> ApiResponse:
 
 def not_signed_in(call: ApiRequest) -> ApiResponse:
     """Return the response to a call that needs a signed-in user, also if it presents a token that is not valid."""
-    reply = problem(401, "not_signed_in", "Not signed in.")
-    return reply if call.token is None else replace(reply, headers={**reply.headers, "WWW-Authenticate": "Bearer"})
+    if call.token is None:
+        return problem(401, "not_signed_in", "Not signed in.")
+    reply = problem(401, "not_signed_in", "This token is not valid. Sign in again.")
+    return replace(reply, headers={**reply.headers, "WWW-Authenticate": "Bearer"})
 
 
 def client_refused() -> ApiResponse:

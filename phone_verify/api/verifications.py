@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -24,7 +25,9 @@ from ..phone import is_region
 from ..verifier.operations import AsyncVerifier
 from . import bodies
 from .idempotency import Sent, idempotency_key, of_resend, of_start, once, sent
+from .key_limits import refused_order
 from .representation import verification
+from .services import service_of_start
 from .session import not_signed_in
 
 #: The header of a verification whose line another phone has called within the last minute. The body
@@ -35,7 +38,7 @@ OTHER_CALLER = "Phone-Verify-Other-Caller"
 async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """POST v1/verifications: 201 with the verification and, only here, its secret."""
     optional = ["region", "purpose", "channel", "locale", "service"]
-    if flows.policy.required_channels:
+    if flows.policy.combines or flows.services.exist:
         optional.append("proof")
     order = bodies.parse_order(call, ["phone"], optional, takes_extra=flows.has_before_send)
     if isinstance(order, ApiResponse):
@@ -44,15 +47,23 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     if "region" in fields:
         fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
+    if refused := refused_order(flows, call, fields):
+        return refused
     if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
         return invalid(" ".join(f"Invalid value for: {name}. Allowed: {_ALLOWED[name]}." for name in wrong), *wrong)
-    if not site.purposes.known(purpose):
-        return invalid("Unknown purpose.", "purpose")
+    found = await service_of_start(site, flows, fields.get("service"))
+    if isinstance(found, ApiResponse):
+        return found
+    flows = found
+    if "proof" in fields and not flows.policy.combines:
+        return invalid("This service takes no proof of another verification.", "proof")
+    if purpose not in (allowed := flows.services.accepted(site.purposes.names)):
+        return invalid(f"Unknown purpose. Allowed: {', '.join(allowed)}.", "purpose")
     if isinstance(key := idempotency_key(call), ApiResponse):
         return key
     if forged := cross_site(call, site):
         return forged
-    if call.user is None and site.purposes.needs_user(purpose):
+    if call.user is None and call.access_key is None and site.purposes.needs_user(purpose):
         return not_signed_in(call)
     try:
         phone = read_number(call, flows.policy, fields["phone"], region=fields.get("region", ""))
@@ -75,26 +86,41 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
             proof=fields.get("proof"),
             client=client_facts(site, replace(call, extra=extra)),
             oauth_client=call.client,
+            access_key=call.key_id,
         )
-        return sent(result, secret=result.secret) if isinstance(result, Started) else refusal(result)
+        if isinstance(result, Started):
+            return sent(result, secret=result.secret)
+        return refusal(result, keyed=call.access_key is not None)
 
     def respond(document: Mapping[str, object], same_session: bool) -> ApiResponse:
         id = str(document["id"])
-        cookie = with_pair(call.cookie, id, str(document["secret"])) if not call.client else None
+        cookie = (
+            with_pair(call.cookie, id, str(document["secret"])) if not call.client and call.access_key is None else None
+        )
         started = with_id(call.started, id) if call.has_session and same_session else None
         return ApiResponse(201, document, cookie=cookie, started=started)
 
     body = {**fields, "extra": extra}
-    return await once(flows, of_start(site, call, key, body, flows.tag(phone)) if key else None, send, respond)
+    keyed = of_start(site, call, key, body, flows.tag(phone)) if key else None
+    return await once(flows, call, keyed, send, respond)
 
 
 async def get(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """GET v1/verifications/{id}: 200.
 
-    Queries the provider of an open inbound call, every three seconds at most. A header says that
+    Queries the provider of an open inbound call, every three seconds at most, and moves an order to
+    another channel if the site has set that; not for a request of another site. A header says that
     another phone has called the line.
     """
-    outcome = await flows.poll(id, secret_for(call, id))
+    outcome = await flows.poll(
+        id,
+        secret_for(call, id),
+        may_send=cross_site(call, site) is None,
+        address=call_address(site, call),
+        client=client_facts(site, call),
+        oauth_client=call.client,
+        access_key=call.key_id,
+    )
     answer, record = _answer(outcome), outcome.verification
     if record is not None and other_phone_called(record):
         return replace(answer, headers={**answer.headers, OTHER_CALLER: "1"})
@@ -108,8 +134,16 @@ async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> 
         return fields
     if forged := cross_site(call, site):
         return forged
-    address, client = call_address(site, call), call.client
-    return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=address, oauth_client=client))
+    return _answer(
+        await flows.check(
+            id,
+            secret_for(call, id),
+            fields["code"],
+            address=call_address(site, call),
+            oauth_client=call.client,
+            access_key=call.key_id,
+        )
+    )
 
 
 async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
@@ -118,6 +152,8 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if isinstance(order, ApiResponse):
         return order
     fields, extra = order
+    if refused := refused_order(flows, call, fields):
+        return refused
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
         return invalid(f"Unknown channel. Allowed: {_ALLOWED['channel']}.", "channel")
     if isinstance(key := idempotency_key(call), ApiResponse):
@@ -141,11 +177,12 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
             by_client=True,
             client=client_facts(site, replace(call, extra=extra)),
             oauth_client=call.client,
+            access_key=call.key_id,
         )
-        return sent(outcome) if outcome.ok else refusal(outcome)
+        return sent(outcome) if outcome.ok else refusal(outcome, keyed=call.access_key is not None)
 
     keyed = of_resend(call, key, {**fields, "extra": extra}, secret, id[:TAG_LENGTH]) if key and is_id(id) else None
-    return await once(flows, keyed, send, lambda document, _: ApiResponse(200, document))
+    return await once(flows, call, keyed, send, lambda document, _: ApiResponse(200, document))
 
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
@@ -164,6 +201,10 @@ def _answer(outcome: Outcome) -> ApiResponse:
 _FORMS: dict[str, Callable[[str], bool]] = {
     "region": is_region,
     "channel": lambda text: text in {channel.value for channel in Channel},
-    "service": lambda text: text == "default",
+    "service": lambda text: re.fullmatch(r"[a-z][a-z0-9_]{0,31}", text, re.ASCII) is not None,
 }
-_ALLOWED = {"region": "an ISO 3166 code like IR", "channel": ", ".join(Channel), "service": "default"}
+_ALLOWED = {
+    "region": "an ISO 3166 code like IR",
+    "channel": ", ".join(Channel),
+    "service": "the name of a service, like default",
+}

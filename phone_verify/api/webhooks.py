@@ -16,7 +16,8 @@ async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: st
     """200, also for unknown and repeated events: a provider repeats what is not accepted.
 
     The text is the one that the provider waits for; the reply to its question is JSON. 403 if the
-    provider signs its webhooks and did not sign this one.
+    provider signs its webhooks and did not sign this one. If the store is unavailable, 503, but 200 with
+    a text that rejects the call: any other status makes the provider answer it, which costs.
     """
     presented = secret.encode("utf-8", "surrogatepass")
     is_valid = sum(hmac.compare_digest(presented, good.encode()) for good in site.webhook_secrets)
@@ -31,4 +32,6 @@ async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: st
     result = await flows.receive(driver, replace(request, parameters=[*request.parameters, *request.form]))
     if result.rejected:
         return problem(403, "invalid_signature", "The signature of this webhook is missing or wrong.")
-    return ApiResponse(200, text=result.text) if result.reply is None else ApiResponse(200, result.reply)
+    if result.reply is not None:
+        return ApiResponse(200, result.reply)
+    return ApiResponse(200, text=result.text, text_type=result.content_type)

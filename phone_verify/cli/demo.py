@@ -16,15 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ..sandbox import Sandbox, SandboxServer
 from ..sandbox.phones import Message, PhoneCall
+from ..sandbox.protocols import PROVIDERS
 
 _START_SECONDS = 60.0
 _PORTS_TO_TRY = 100
@@ -38,7 +39,19 @@ _QUOTAS = (
     "SENDS_PER_HOUR_PER_CLIENT",
     "WRONG_PER_HOUR_PER_CLIENT",
 )
+_CHANNELS = ("SMS", "VOICE", "FLASH_CALL", "INBOUND_CALL", "WHATSAPP")
+_WEBHOOK = "{site}/phone/webhooks/{provider}/{secret}"
 _FOLDERS = {"django": "django_site", "flask": "flask_site"}
+
+
+#: The providers whose own protocol the sites can use: their channels, and the DSN.
+PROTOCOLS: Mapping[str, tuple[Sequence[str], str]] = {
+    "sinch": (
+        ("SMS", "VOICE", "FLASH_CALL", "WHATSAPP"),
+        "sinch://{application}:{application_secret}@{place}?tls=off&code_length=4&caller=%2B1815654xxxx",
+    ),
+    "telegram-gateway": (("TELEGRAM",), "telegram-gateway://{application}@{place}?tls=off"),
+}
 
 
 class DemoError(Exception):
@@ -83,6 +96,7 @@ class StopSignals:
 class Demo:
     """A sandbox and both example sites, from `with` to its end.
 
+    On the channels of `provider`, one of `PROTOCOLS`, the sites use its own driver and protocol.
     `check` is called while the demo starts and while it waits; an exception that it raises ends the
     demo.
     """
@@ -94,10 +108,12 @@ class Demo:
         say: Callable[[str], object] = print,
         check: Callable[[], object] = lambda: None,
         verbose: bool = False,
+        provider: str | None = None,
     ) -> None:
         self._port, self._site_ports, self._say, self._check = port, site_ports, say, check
-        self._verbose, self._printed = verbose, 0
+        self._verbose, self._printed, self._provider = verbose, 0, provider
         self.staff_password = secrets.token_urlsafe(9)
+        self._webhook_secret = secrets.token_urlsafe(24)
         self._sites: dict[str, subprocess.Popen[bytes]] = {}
         self._data: tempfile.TemporaryDirectory[str] | None = None
         self._sandbox: SandboxServer | None = None
@@ -194,12 +210,14 @@ class Demo:
     def _start(self, name: str, folder: Path, data: Path) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PHONE_VERIFY_")}
         environment |= {
-            f"PHONE_VERIFY_{channel}": self.sandbox.dsn for channel in ("SMS", "FLASH_CALL", "INBOUND_CALL")
+            f"PHONE_VERIFY_{channel}": dsn
+            for channel, dsn in {**dict.fromkeys(_CHANNELS, self.sandbox.dsn), **self._of_provider(name)}.items()
         }
         environment |= {
             "DATABASE_URL": f"sqlite:///{data / name}.sqlite3",
             "SECRET_KEY": secrets.token_urlsafe(48),
             "PHONE_VERIFY_PUBLIC_URL": self.site_urls[name],
+            "PHONE_VERIFY_WEBHOOK_SECRET": self._webhook_secret,
             "PHONE_VERIFY_SITE_NAME": f"{name.capitalize()} example",
             # All visitors of a demo, and its tests, share one address; a real site keeps the defaults.
             **{f"PHONE_VERIFY_{quota}": "0" for quota in _QUOTAS},
@@ -220,6 +238,19 @@ class Demo:
             self.sandbox.url,
         ]
         return subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter and our own arguments
+
+    def _of_provider(self, name: str) -> Mapping[str, str]:
+        """Return the DSNs of the chosen provider, and set the site's webhook in its account."""
+        if self._provider is None:
+            return {}
+        channels, dsn = PROTOCOLS[self._provider]
+        # Each site is an application of the account, which asks and reports to its own site.
+        if PROVIDERS[self._provider].webhook_in_cabinet:
+            url = _WEBHOOK.format(site=self.site_urls[name], provider=self._provider, secret=self._webhook_secret)
+            self.sandbox.sandbox.network.set_application_webhook(self._provider, name.upper(), url)
+        place = self.sandbox.url.removeprefix("http://")
+        keys = {key: quote(value, safe="") for key, value in PROVIDERS[self._provider].keys.items()}
+        return dict.fromkeys(channels, dsn.format(application=name.upper(), place=place, **keys))
 
     def _await(self, name: str) -> None:
         end = time.monotonic() + _START_SECONDS
@@ -296,7 +327,9 @@ def serve_site(folder: str, port: int, frame: str) -> None:
 
 def _arrival(phone: str, item: Message | PhoneCall) -> str:
     if isinstance(item, Message):
-        what = "Telegram message" if item.channel == "telegram" else "SMS"
+        what = {"telegram": "Telegram message", "whatsapp": "WhatsApp message"}.get(item.channel, "SMS")
+    elif item.spoken:
+        what = f"Voice call from {item.number or 'a hidden number'}"
     elif item.direction == "out":
         return f"{phone}  called {item.number}"
     else:

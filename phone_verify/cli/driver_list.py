@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import cleandoc
 from typing import Any
 
 from ..config.drivers import DEFAULT_SANDBOX_PORT, SANDBOX, load_drivers
+from ..config.settings import PREFIX
 from ..drivers.base import (
     Ability,
     ChecksRemotely,
+    Driver,
     Polls,
     ReadsWebhooks,
     ReportsAccount,
@@ -17,10 +21,11 @@ from ..drivers.base import (
     Retries,
     TakesUserTokens,
 )
-from ..drivers.dsn import driver_class, load_driver, parse_dsn, schemes
-from ..drivers.options import COMMON_OPTIONS
+from ..drivers.dsn import driver_class, external_driver, external_drivers, parse_dsn, schemes
+from ..drivers.options import COMMON_OPTIONS, Option
+from ..errors import ConfigurationError
 from ..model import Channel, CodeSource
-from .output import console, say, table
+from .output import Mark, console, say, table
 
 #: The optional roles: the name in the table, the role, and its description.
 ROLES: Sequence[tuple[str, type, str]] = (
@@ -64,15 +69,33 @@ class Entry:
     #: others.
     regions: Sequence[str] | None
     foreign: bool
-    #: Its own options, with their defaults as text; None without a default.
-    options: Mapping[str, str | None]
-    required: Sequence[str]
+    credential_forms: Sequence[Sequence[str]]
+    signs_webhooks: bool
+    #: Its own options; the defaults are those of the driver, not as text.
+    options: Mapping[str, Option]
     roles: Sequence[str]
+    #: The setting of each channel, with each form of the DSN.
+    settings: Sequence[str]
+    #: What is documented about the provider, and what is assumed.
+    notes: str = ""
+    #: The provider's name.
+    provider: str = ""
+
+    def matches(self, text: str) -> bool:
+        """Return whether this text, in any case, is a part of the driver's or the provider's name."""
+        return text.casefold() in f"{self.scheme} {self.provider}".casefold()
+
+    def on(self, channel: Channel) -> Entry:
+        """Return the entry with this channel alone, and its DSNs."""
+        settings = [each for each in self.settings if each.startswith(f"{PREFIX}{channel.upper()}=")]
+        dsns = [each.partition("=")[2] for each in settings]
+        return replace(self, abilities={channel: self.abilities[channel]}, settings=settings, dsns=dsns)
 
     def document(self) -> Mapping[str, Any]:
         """Return the entry for JSON: lengths in digits, lifetimes in seconds, null for unlimited."""
         return {
-            "driver": self.scheme,
+            "scheme": self.scheme,
+            "credential_forms": [list(form) for form in self.credential_forms],
             "dsns": list(self.dsns),
             "channels": {
                 channel.value: {
@@ -85,15 +108,39 @@ class Entry:
             },
             "regions": None if self.regions is None else list(self.regions),
             "foreign": self.foreign,
-            "options": dict(self.options),
-            "required": list(self.required),
+            "signs_webhooks": self.signs_webhooks,
+            "options": {
+                name: {
+                    "type": option.type,
+                    "choices": list(option.choices),
+                    "default": written(option.default),
+                    "required": option.required,
+                    "needed_for": list(option.needed_for),
+                    "example": option.example,
+                    "meaning": option.meaning,
+                }
+                for name, option in self.options.items()
+            },
             "roles": list(self.roles),
         }
 
 
 def entries() -> Sequence[Entry]:
     """Return an entry for every driver, and for the sandbox, which represents several."""
-    return [*(_entry(scheme) for scheme in schemes()), _sandbox()]
+    return [*map(entry_of, schemes()), _sandbox()]
+
+
+def external_entries() -> Sequence[Entry]:
+    """Return an entry for every driver of another installed package. One that cannot be loaded is
+    reported on stderr.
+    """
+    found = []
+    for scheme in sorted(external_drivers().keys() - {*schemes(), "sandbox"}):
+        try:
+            found.append(_entry(external_driver(scheme, scheme)))
+        except ConfigurationError as error:
+            say(str(error), Mark.WARNING, stderr=True)
+    return found
 
 
 def show(found: Sequence[Entry]) -> None:
@@ -102,7 +149,7 @@ def show(found: Sequence[Entry]) -> None:
     for entry in found:
         for n, (channel, ability) in enumerate(entry.abilities.items()):
             first, last = (entry.scheme, _numbers(entry)) if n == 0 else ("", "")
-            channels.add_row(first, channel.label, _source(ability), _digits(ability), _life(ability), last)
+            channels.add_row(first, channel.label, _source(ability), _digits(ability), lifetime(ability), last)
     console().print(channels)
     say("")
     legend = table()
@@ -120,37 +167,46 @@ def show(found: Sequence[Entry]) -> None:
 def show_one(entry: Entry) -> None:
     """Print everything about one driver."""
     facts: list[tuple[str, str]] = [
-        (channel.label, f"code: {_source(ability)}; digits: {_digits(ability)}; lifetime: {_life(ability)}")
+        (channel.label, f"code: {_source(ability)}; digits: {_digits(ability)}; lifetime: {lifetime(ability)}")
         for channel, ability in entry.abilities.items()
     ]
     facts.append(("numbers", _numbers(entry)))
     facts += [(role, meaning) for role, _, meaning in ROLES if role in entry.roles]
-    facts += [("option (required)", name) for name in entry.required]
-    facts += [("option", name if default is None else f"{name}={default}") for name, default in entry.options.items()]
+    facts += [(_need(option), _option(name, option)) for name, option in entry.options.items()]
     facts.append(("option", ", ".join(COMMON_OPTIONS)))
     card = table(entry.scheme, "")
     for fact in facts:
         card.add_row(*fact)
     console().print(card)
     say("\nDSN:")
-    for dsn in entry.dsns:
-        say(f"  {dsn}")
-    say(f"\nDocumentation: docs/providers/{entry.scheme}.md")
+    for setting in entry.settings:
+        say(f"  {setting}")
+    if entry.notes:
+        say(f"\n{entry.notes}")
 
 
-def _entry(scheme: str) -> Entry:
-    made = driver_class(scheme)
-    dsns = made.example_dsns()
-    driver = load_driver(parse_dsn(dsns[0], "DSN"))
+def entry_of(scheme: str) -> Entry:
+    """Return the entry of the driver with this scheme."""
+    return _entry(driver_class(scheme))
+
+
+def _entry(made: type[Driver]) -> Entry:
+    needing = {Channel(name) for option in made.options.values() for name in option.needed_for} or {Channel.SMS}
+    drivers = [made.example(parse_dsn(made.example_dsns(channel)[0], "DSN")) for channel in sorted(needing)]
+    abilities = {channel: ability for driver in drivers for channel, ability in driver.abilities.items()}
     return Entry(
-        scheme=scheme,
-        dsns=dsns,
-        abilities=driver.abilities,
+        scheme=made.scheme,
+        dsns=made.example_dsns(next(iter(abilities))),
+        abilities=abilities,
         regions=_regions(made.calling_codes),
         foreign="foreign" in made.options,
-        options={name: _written(option.default) for name, option in made.options.items() if option.example is None},
-        required=[name for name, option in made.options.items() if option.example is not None],
-        roles=_roles(driver),
+        credential_forms=made.credential_forms,
+        signs_webhooks=made.signs_webhooks,
+        options=made.options,
+        roles=_roles(drivers[0]),
+        settings=[f"{PREFIX}{channel.upper()}={dsn}" for channel in abilities for dsn in made.example_dsns(channel)],
+        notes=cleandoc(sys.modules[made.__module__].__doc__ or ""),
+        provider=made.provider,
     )
 
 
@@ -164,9 +220,11 @@ def _sandbox() -> Entry:
         abilities={channel: drivers[0].abilities[channel] for channel, drivers in by_channel.items()},
         regions=None,
         foreign=False,
+        credential_forms=((),),
+        signs_webhooks=False,
         options={},
-        required=(),
         roles=[word for word, _, _ in ROLES if word in roles],
+        settings=[f"{PREFIX}{channel.upper()}={dsn}" for channel in by_channel],
     )
 
 
@@ -182,7 +240,20 @@ def _regions(calling_codes: frozenset[str] | None) -> Sequence[str] | None:
     return sorted(region for code in calling_codes for region in COUNTRY_CODE_TO_REGION_CODE[int(code)])
 
 
-def _written(default: object) -> str | None:
+def _need(option: Option) -> str:
+    if option.required:
+        return "option (required)"
+    return f"option (for {', '.join(option.needed_for)})" if option.needed_for else "option"
+
+
+def _option(name: str, option: Option) -> str:
+    default = written(option.default)
+    given = name if option.required or not default else f"{name}={default}"
+    meaning = f": {option.meaning.replace('`', '')}" if option.meaning else ""
+    return f"{given}{meaning} ({' or '.join(option.choices)})" if option.choices else f"{given}{meaning}"
+
+
+def written(default: object) -> str | None:
     """Return a default as written in a DSN."""
     if isinstance(default, bool):
         return "on" if default else "off"
@@ -195,7 +266,8 @@ def _source(ability: Ability) -> str:
     return _CODE_SOURCES[ability.code_source][1]
 
 
-def _life(ability: Ability) -> str:
+def lifetime(ability: Ability) -> str:
+    """Return the provider's own lifetime of a code, `-` without one."""
     if ability.cap is None:
         return "-"
     seconds = int(ability.cap.total_seconds())

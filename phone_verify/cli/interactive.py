@@ -51,6 +51,8 @@ _REASONS = {
     Reason.DELIVERY_FAILED: "all providers refused it (see above)",
     Reason.SEND_REFUSED: "the site's before_send refused it",
     Reason.HOOK_FAILED: "the site's before_send failed (see above)",
+    Reason.SERVICE_SUSPENDED: "a cap or the balance of the service is used up; run phone-verify ledger caps",
+    Reason.UNAVAILABLE: "the ledger does not answer (see above)",
     Reason.PROVIDER_UNAVAILABLE: "the provider could not check the code; the attempt was used",
     Reason.CLOSED: "this verification has ended",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from io import TextIOWrapper
@@ -70,9 +70,9 @@ def styled(head: str, style: str, text: str) -> Text | str:
     return Text.assemble((head, style), text)
 
 
-def table(*headings: str) -> Table:
+def table(*headings: str, whole: Collection[str] = ()) -> Table:
     """Return an empty table, without a head if there are no headings. Its columns wrap at the width
-    of the terminal.
+    of the terminal, except those that are `whole`: their texts are copied.
     """
     try:
         from rich.table import Table
@@ -81,13 +81,13 @@ def table(*headings: str) -> Table:
 
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
     for heading in headings:
-        made.add_column(heading, overflow="fold")
+        made.add_column(heading, overflow="fold", no_wrap=heading in whole)
     return made
 
 
 @contextmanager
 def working() -> Iterator[Callable[[str], None]]:
-    """Pass a function that announces the current step on standard error: beside a spinner on a
+    """Pass a function that announces the current step on standard error: next to a spinner on a
     terminal, else line by line.
     """
     screen = console(stderr=True)

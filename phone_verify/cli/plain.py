@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TextIO
 
@@ -52,3 +53,11 @@ class PlainTable:
         widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
         lines = ("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in filled)
         return "\n".join(line.rstrip() for line in lines)
+
+
+def in_columns(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as the lines of a table."""
+    table = PlainTable()
+    for row in rows:
+        table.add_row(*row)
+    return str(table)

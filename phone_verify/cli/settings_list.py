@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ..config.background import NAMES as BACKGROUND_NAMES
 from ..config.drivers import load_drivers
+from ..config.ledger import NAMES as LEDGER_NAMES
 from ..config.settings import BRAND_FIELDS, CHANNEL_NAMES, FUNCTIONS, KNOWN, PREFIX, Settings, merge_environ
 from ..config.site import SiteConfig
 from ..errors import ConfigurationError
@@ -16,7 +18,8 @@ from .output import console, say, table
 
 MASK = "***"
 #: Settings of which only the number of entries is shown.
-_SECRET = frozenset({"secret_keys", "tag_key", "webhook_secret", "test_passcodes", "test_passcodes_in_production"})
+_SECRET = frozenset({"secret_keys", "tag_key", "webhook_secret", "test_passcodes", "test_passcodes_in_production",
+                     "metrics_token"})  # fmt: skip
 #: To the last @: an unencoded / or @ in a password must not end it.
 _CREDENTIALS = re.compile(r"(?<=://).*@")
 _QUERY = re.compile(r"\?.*")
@@ -96,10 +99,16 @@ def _shown(
         return _masked([value] if isinstance(value, str) else value or ()), origin
     if name in CHANNEL_NAMES:
         dsns = settings.dsns.get(name, ())
-        load_drivers({name: dsns})
+        load_drivers({name: dsns}, settings.drivers)
         return [_CREDENTIALS.sub(f"{MASK}@", dsn) for dsn in dsns], origin
     if name == "store":
         return _without_credentials(settings.store or given.default_store()), origin
+    if name == "ledger":
+        return settings.ledger and _without_credentials(settings.ledger), origin
+    if name in (*LEDGER_NAMES, *BACKGROUND_NAMES):
+        return _plain(written.get(name)), origin
+    if name == "services":
+        return list(settings.services), origin  # their fields hold the secrets of endpoints
     if name == "channels" and name not in written:
         return [channel for channel in CHANNEL_NAMES if channel in written], origin
     if name == "purposes":

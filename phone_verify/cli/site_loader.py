@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from secrets import token_urlsafe
 from traceback import extract_tb
 from typing import Any
 
 import click
 
+from ..config.settings import Settings
 from ..config.site import SiteConfig
 from ..doctor import Finding
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreError
 from .output import console
 
 #: The entry point group in which each adapter registers its function from an option's value to a
@@ -39,6 +42,23 @@ class SiteTarget:
     #: Queries the site's own users, for findings about their numbers.
     users: Callable[[], Sequence[Finding]] = tuple
 
+    def config(self) -> SiteConfig:
+        """Return the configuration. Raises `ConfigurationError` that says why it could not be loaded."""
+        if self.given is None:
+            raise ConfigurationError(self.faults[0].says)
+        return self.given
+
+
+@contextmanager
+def reported(what: str = "The database") -> Iterator[None]:
+    """Report errors of the configuration, and of what does not answer, as errors of the command."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise click.ClickException(f"{error}\nRun `phone-verify doctor` to find all problems.") from None
+    except StoreError as error:
+        raise click.ClickException(f"{what} does not answer: {error}.") from None
+
 
 def of_a_site(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select a site, and pass the `SiteTarget` as the argument `site`."""
@@ -53,6 +73,13 @@ def of_a_site(command: Callable[..., None]) -> Callable[..., None]:
         command(site=_find(django, flask, environment=environment), **rest)
 
     return found
+
+
+def with_keys(given: SiteConfig) -> SiteConfig:
+    """Add a random key if the store is in memory and no keys are set: nothing outlives this run."""
+    settings = Settings.from_mapping(given.values, given.environ)
+    alone = not given.framework and (settings.store or given.default_store()).startswith("memory:")
+    return replace(given, framework_keys=lambda: [token_urlsafe(48)]) if alone else given
 
 
 #: The options that select a site.
@@ -73,6 +100,17 @@ def for_this_site(
     return for_it, [param for param in command.params if param.name not in _NAMING]
 
 
+def group_for_this_site(
+    group: click.Group, find: Callable[[], SiteTarget], kind: type[click.Group] = click.Group
+) -> click.Group:
+    """Return a group of this kind with the same commands, bound to the site that `find` returns."""
+    bound = kind(group.name, help=group.help, short_help=group.short_help)
+    for name, command in group.commands.items():
+        run, params = for_this_site(command, find)
+        bound.command(name, params=[*params], help=command.help)(run)
+    return bound
+
+
 def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTarget:
     if django is None and flask is None and not environment:
         django, flask, why = _here()
@@ -81,6 +119,9 @@ def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTa
         return _load("django", "the Django settings", django)
     if flask is not None:
         return _load("flask", "the Flask application", flask)
+    # The settings may name modules of the site, as `python:mysite.sms.send` does. At the end, so that
+    # no file of the folder replaces an installed module.
+    sys.path.append(os.getcwd())
     return SiteTarget(SiteConfig(environ=os.environ))
 
 

@@ -7,16 +7,20 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
+from unicodedata import category
 
-from ..errors import ConfigurationError, quoted
+from ..errors import ConfigurationError, FieldFault, quoted
 from ..i18n.languages import LANGUAGES
 from ..i18n.messages import ANY, Wording
 
 _TEXTS, _HASH = "PHONE_VERIFY_TEXTS", "PHONE_VERIFY_ANDROID_HASH"
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}|\*", re.ASCII)
 _HASH_FORM = re.compile(r"[A-Za-z0-9+/]{11}", re.ASCII)
-#: Controls other than a line break, and marks of direction: phones do not find a code next to them.
-_UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Controls, marks of direction, characters without width, separators of lines, lone surrogates:
+#: phones do not find a code next to them, and no provider accepts the last.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+#: Line breaks; the joiners, which Persian words and some emojis need.
+_ALLOWED_UNSEEN = "\n\u200c\u200d"
 _PLACEHOLDERS = ("code", "site", "minutes")
 #: Ten segments of SMS; no provider takes more.
 _LONGEST = 670
@@ -24,17 +28,26 @@ _LONGEST = 670
 
 def read_wording(given: Mapping[str, object]) -> Wording:
     """Return the settings `texts` and `android_hash`. Raises `ConfigurationError`."""
-    return Wording(_read_texts(given.get("texts")), _read_hashes(given.get("android_hash")))
+    return Wording(read_texts(given.get("texts")), _read_hashes(given.get("android_hash")))
 
 
-def _read_texts(value: object) -> Mapping[str, Mapping[str, str]]:
+def read_texts(value: object) -> Mapping[str, Mapping[str, str]]:
+    """Return the setting `texts`: a mapping, or the path of a JSON file. Raises `ConfigurationError`."""
     if value is None:
         return {}
     if isinstance(value, str | Path):
         value = _from_file(Path(value))
+    try:
+        return texts_by_purpose(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{_TEXTS}: {error}") from None
+
+
+def texts_by_purpose(value: object) -> Mapping[str, Mapping[str, str]]:
+    """Return the texts of a mapping by purpose and language. Raises `ValueError` with a `FieldFault`."""
     if not isinstance(value, Mapping):
         raise _malformed()
-    return {_purpose(name, _TEXTS): _by_language(name, texts) for name, texts in value.items()}
+    return {_purpose(name): _by_language(name, texts) for name, texts in value.items()}
 
 
 def _from_file(path: Path) -> object:
@@ -46,10 +59,12 @@ def _from_file(path: Path) -> object:
         raise ConfigurationError(f"{_TEXTS}: the file is not JSON in UTF-8") from None
 
 
-def _purpose(name: object, setting: str) -> str:
+def _purpose(name: object) -> str:
     if isinstance(name, str) and _PURPOSE.fullmatch(name):
         return name
-    raise ConfigurationError(f"{setting}: {quoted(name)} is not a purpose; use a name like login, or * for every one")
+    raise ValueError(
+        FieldFault("{word} is not a purpose; use a name like login, or * for every one", word=quoted(name))
+    )
 
 
 def _by_language(purpose: str, texts: object) -> Mapping[str, str]:
@@ -60,36 +75,42 @@ def _by_language(purpose: str, texts: object) -> Mapping[str, str]:
     for tag, text in texts.items():
         if tag not in (*LANGUAGES, ANY):
             known = ", ".join(LANGUAGES)
-            raise ConfigurationError(
-                f"{_TEXTS}: unknown language {quoted(tag)} of {purpose}; use {known}, or * for every language"
+            raise ValueError(
+                FieldFault(
+                    "unknown language {word} of {purpose}; use {words}, or * for every language",
+                    word=quoted(tag),
+                    purpose=purpose,
+                    words=known,
+                )
             )
-        if fault := _fault_of(text):
-            raise ConfigurationError(f"{_TEXTS}: the text of {purpose} in {tag} {fault}")
+        if (fault := _fault_of(text)) is not None:
+            raise ValueError(
+                FieldFault("the text of {purpose} in {language} {fault}", purpose=purpose, language=tag, fault=fault)
+            )
     return dict(texts)
 
 
-def _fault_of(text: str) -> str:
-    """Return what is wrong with a text; empty for nothing."""
+def _fault_of(text: str) -> FieldFault | None:
+    """Return what is wrong with a text, or None."""
     try:
         fields = list(Formatter().parse(text))
     except ValueError:
-        return "has a single brace; write {{ or }} for a brace"
+        return FieldFault("has a single brace; write {{{{ or }}}} for a brace")
     names = [name for _, name, _, _ in fields if name is not None]
     if unknown := [name for name in names if name not in _PLACEHOLDERS]:
-        return f"has the placeholder {quoted(unknown[0])}; use {{code}}, {{site}} and {{minutes}}"
+        return FieldFault("has the placeholder {word}; use {{code}}, {{site}} and {{minutes}}", word=quoted(unknown[0]))
     if any(form or conversion for _, name, form, conversion in fields if name is not None):
-        return "has a format in a placeholder; write {code}, {site} or {minutes}"
+        return FieldFault("has a format in a placeholder; write {{code}}, {{site}} or {{minutes}}")
     if "code" not in names:
-        return "has no {code}"
-    if _UNSEEN.search(text):
-        return "has an invisible character; remove it"
-    return "is longer than ten SMS; shorten it" if len(text) > _LONGEST else ""
+        return FieldFault("has no {{code}}")
+    if any(category(character) in _UNSEEN for character in text if character not in _ALLOWED_UNSEEN):
+        return FieldFault("has an invisible character; remove it")
+    return FieldFault("is longer than ten SMS; shorten it") if len(text) > _LONGEST else None
 
 
-def _malformed() -> ConfigurationError:
-    return ConfigurationError(
-        f'{_TEXTS} must map purposes to texts by language, like {{"login": {{"en": "{{code}} is your code."}}}}; '
-        "in the environment, the path of a JSON file"
+def _malformed() -> ValueError:
+    return ValueError(
+        FieldFault('must map purposes to texts by language, like {{"login": {{"en": "{{code}} is your code."}}}}')
     )
 
 
@@ -103,7 +124,10 @@ def _read_hashes(value: object) -> Mapping[str, str]:
         raise _malformed_hash()
     if not all(map(_HASH_FORM.fullmatch, value.values())):
         raise _malformed_hash()
-    return {_purpose(name, _HASH): text for name, text in value.items()}
+    try:
+        return {_purpose(name): text for name, text in value.items()}
+    except ValueError as error:
+        raise ConfigurationError(f"{_HASH}: {error}") from None
 
 
 def _entry(text: str) -> tuple[str, str]:

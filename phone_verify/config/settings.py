@@ -13,21 +13,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
-from ..drivers.options import is_loopback
 from ..errors import ConfigurationError, is_name, quoted
+from ..fraud.rules import FraudRules
 from ..http.brand import Brand
 from ..http.proxies import Network
 from ..i18n.messages import Wording
 from ..model import Channel
 from ..policy import Policy
-from ..purposes import Purposes, read_purposes
+from ..purposes import DEFAULT_SERVICE, Purposes, read_purposes
+from ..routing.rules import Rule
+from .addresses import host_of, read_captcha_source, read_frame_ancestor, read_network, read_public_url
+from .attestation import read_attestation
+from .background import NAMES as BACKGROUND_NAMES
+from .background import BackgroundSettings, read_background
+from .fallbacks import read_fallbacks
+from .fraud import read_fraud
+from .ledger import NAMES as LEDGER_NAMES
+from .ledger import LedgerSettings, read_ledger
 from .messages import read_wording
+from .metrics import read_metrics_token
 from .origins import read_origin
+from .routes import read_routes
+from .services import read_service_name, read_services
 
 PREFIX = "PHONE_VERIFY_"
 
@@ -54,6 +64,8 @@ _SECONDS = ("ttl", "resend_after")
 _NEXT_CHANNEL_AFTER = (timedelta(seconds=10), timedelta(seconds=600))
 _LISTS = (
     "channels",
+    "drivers",
+    "fallbacks",
     "secret_keys",
     "webhook_secret",
     "allowed_regions",
@@ -83,6 +95,7 @@ _ADDRESSES = {
 BRAND_FIELDS = {**_ADDRESSES, "site_color": "color", "site_radius": "radius", "cost_notice": "cost_notice"}
 _TEXTS = (
     "store",
+    "ledger",
     "tag_key",
     "region",
     "public_url",
@@ -91,12 +104,30 @@ _TEXTS = (
     *_ADDRESSES,
     "site_color",
     "site_radius",
+    "caller_attestation",
+    "metrics_token",
 )
 #: Functions, or their dotted paths.
 FUNCTIONS = ("on_event", "before_send")
 #: The settings of the messages.
 _WORDING = ("texts", "android_hash")
-KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_after", *_FLAGS, *FUNCTIONS, *_WORDING)
+KNOWN = (
+    *CHANNEL_NAMES,
+    *_LISTS,
+    *_TEXTS,
+    *_NUMBERS,
+    *_SECONDS,
+    "next_channel_after",
+    *_FLAGS,
+    *FUNCTIONS,
+    *_WORDING,
+    "routes",
+    "fraud",
+    "services",
+    "service",
+    *LEDGER_NAMES,
+    *BACKGROUND_NAMES,
+)
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
@@ -106,15 +137,11 @@ _FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "fa
 
 
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
-_ANCESTOR = re.compile(r"(https?)://((?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
 _ADDRESS = re.compile(r"(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?)?/[^\s\"'<>\\\x00-\x20;]*", re.ASCII)
 _MAIL = re.compile(r"mailto:[^\s\"'<>\\]+@[^\s\"'<>\\]+", re.ASCII)
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _RADIUS = re.compile(r"0|[0-9]{1,3}(\.[0-9]{1,3})?(px|rem|em)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-#: The length of the prefix ::ffff:0:0/96.
-_MAPPED = 96
-_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +151,11 @@ class Settings:
     dsns: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     policy: Policy = field(default_factory=Policy)
     channels: Sequence[Channel] = ()
+    #: Dotted paths of the site's own drivers.
+    drivers: Sequence[str] = ()
     store: str | None = field(default=None, repr=False)
+    #: The database of services, access keys and the ledger; None: there are none.
+    ledger: str | None = field(default=None, repr=False)
     secret_keys: Sequence[str] = field(default=(), repr=False)
     tag_key: str | None = field(default=None, repr=False)
     #: Newest first; a list for the time in which providers are moved from one to the next.
@@ -160,8 +191,22 @@ class Settings:
     next_channel_sends_by_itself: bool = False
     #: Whether the login page of a trusted device offers to continue with the number used last.
     offer_last_number: bool = True
+    #: The bearer token of the endpoint for Prometheus; empty: there is no endpoint, and nothing is counted.
+    metrics_token: str = field(default="", repr=False)
     on_event: object = None
     before_send: object = None
+    #: Which drivers carry the orders to some numbers, in which order and shares.
+    routes: Sequence[Rule] = ()
+    #: The rules of the fraud guard; None without one.
+    fraud: FraudRules | None = None
+    #: The fields of each service by its name, which `service_fields` reads.
+    services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    #: The service of the site's own pages, and of calls to the API that name none.
+    service: str = DEFAULT_SERVICE
+    #: What is limited in the ledger.
+    accounting: LedgerSettings = field(default_factory=LedgerSettings)
+    #: Who sends, what providers' accounts should hold, and how long attempts are kept.
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
     #: The site's own texts of messages, and the hashes of its Android apps.
     wording: Wording = field(default_factory=Wording)
 
@@ -195,11 +240,13 @@ class Settings:
             required_channels={
                 name: [_channel(word, "PURPOSES") for word in words] for name, words in purposes.required.items()
             },
+            fallbacks=read_fallbacks(_list("fallbacks", given)),
             region=_text("region", given),
             allowed_regions=frozenset(allowed) if allowed else None,
+            caller_attestation=read_attestation(_text("caller_attestation", given)),
             **{**numbers, **seconds},
         )
-        public_url = _public_url("public_url", _text("public_url", given))
+        public_url = read_public_url("public_url", _text("public_url", given))
         webhook_secret = _list("webhook_secret", given)
         if not all(map(_URL_SAFE.match, webhook_secret)):
             raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET is part of URLs: use letters, digits, - and _ only")
@@ -210,21 +257,22 @@ class Settings:
             policy=policy,
             channels=[_channel(word, "CHANNELS") for word in _list("channels", given)],
             store=_text("store", given),
+            ledger=_text("ledger", given),
             secret_keys=_list("secret_keys", given),
             tag_key=_text("tag_key", given),
             webhook_secret=webhook_secret,
             public_url=public_url,
             other_public_urls=[
-                url for text in _list("other_public_urls", given) if (url := _public_url("other_public_urls", text))
+                url for text in _list("other_public_urls", given) if (url := read_public_url("other_public_urls", text))
             ],
             trusted_origins=_origins("trusted_origins", given),
             site_name=_text("site_name", given) or (host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
-            trusted_networks=[_network(word) for word in _list("trusted_networks", given)],
+            trusted_networks=[read_network(word) for word in _list("trusted_networks", given)],
             client_address_header=_header("client_address_header", given),
             purposes=purposes,
-            frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
-            captcha_sources=[_captcha_source(word) for word in _list("captcha_sources", given)],
+            frame_ancestors=[read_frame_ancestor(word) for word in _list("frame_ancestors", given)],
+            captcha_sources=[read_captcha_source(word) for word in _list("captcha_sources", given)],
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
             staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
@@ -234,9 +282,17 @@ class Settings:
             next_channel_after=next_channel_after,
             next_channel_sends_by_itself=sends_by_itself,
             offer_last_number=_flag("offer_last_number", given, default=True),
+            drivers=_list("drivers", given),
+            metrics_token=read_metrics_token(_text("metrics_token", given)),
             on_event=given.get("on_event"),
             before_send=given.get("before_send"),
             wording=read_wording(given),
+            routes=read_routes(given.get("routes")),
+            fraud=read_fraud(given.get("fraud")),
+            services=read_services(given.get("services")),
+            service=read_service_name(given.get("service")),
+            accounting=read_ledger(given),
+            background=read_background(given),
         )
 
 
@@ -259,7 +315,7 @@ def is_unset(name: str, value: object) -> bool:
     That is None; and for a setting that is a text or a list, an empty one. An empty number or flag
     is refused as malformed.
     """
-    if name not in (*CHANNEL_NAMES, *_LISTS, *_TEXTS):
+    if name not in (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *LEDGER_NAMES, *BACKGROUND_NAMES):
         return value is None
     if isinstance(value, str):
         return not value.strip()
@@ -362,54 +418,6 @@ def _channel(word: str, setting: str) -> Channel:
         ) from None
 
 
-def _frame_ancestor(word: str) -> str:
-    """Return the Content-Security-Policy source for this value of the setting."""
-    word = word.lower().rstrip("/")
-    if word in ("self", "'self'"):
-        return "'self'"
-    shape = _ANCESTOR.fullmatch(word)
-    if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
-        raise ConfigurationError(
-            f"{PREFIX}FRAME_ANCESTORS: use self, or the origins that may show the pages in a frame, "
-            "like https://partner.example,https://*.partner.example"
-        )
-    return word
-
-
-def _captcha_source(word: str) -> str:
-    """Return the Content-Security-Policy source for this value of the setting."""
-    word = word.lower().rstrip("/")
-    shape = _ANCESTOR.fullmatch(word)
-    if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
-        raise ConfigurationError(
-            f"{PREFIX}CAPTCHA_SOURCES: use the origins of the captcha's script and frame, like "
-            "https://challenges.cloudflare.com or https://*.hcaptcha.com"
-        )
-    return word
-
-
-def _network(word: str) -> Network | Literal["unix"]:
-    """Return the network of trusted proxies for this value of the setting."""
-    if word.lower() in ("unix", "unix:"):
-        return "unix"
-    try:
-        network = ip_network(word)
-    except ValueError:
-        raise ConfigurationError(
-            f"{PREFIX}TRUSTED_NETWORKS: use networks like 10.0.0.0/8,2001:db8::/32, or unix for a Unix socket"
-        ) from None
-    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    if mapped is not None and network.prefixlen >= _MAPPED:
-        # As dual-stack servers log IPv4 peers; addresses are compared as IPv4.
-        network = IPv4Network((mapped, network.prefixlen - _MAPPED))
-    if network.prefixlen == 0:
-        raise ConfigurationError(
-            f"{PREFIX}TRUSTED_NETWORKS: {network} contains every client, so anyone could choose an address; "
-            "list the networks of your proxies"
-        )
-    return network
-
-
 def _origins(name: str, given: Mapping[str, object]) -> list[str] | None:
     if name not in given:
         return None
@@ -450,23 +458,3 @@ def _address(name: str, given: Mapping[str, object]) -> str:
     if not _ADDRESS.fullmatch(text if "/" in text.removeprefix("https://") else f"{text}/") or text.startswith("//"):
         raise ConfigurationError(f"{PREFIX}{name.upper()}: use a path like /about, or an address with https://")
     return text
-
-
-def _public_url(name: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    refusal = ConfigurationError(f"{PREFIX}{name.upper()}: use scheme and host only, like https://site.example")
-    try:
-        url = urlsplit(text.lower())
-        port = url.port
-    except ValueError:
-        raise refusal from None
-    if url.scheme not in ("http", "https") or not _HOST.fullmatch(url.netloc.removesuffix(f":{port}")):
-        raise refusal
-    if url.path not in ("", "/") or url.query or url.fragment:
-        raise refusal
-    return f"{url.scheme}://{url.netloc}"
-
-
-def host_of(public_url: str | None) -> str | None:
-    return urlsplit(public_url).hostname if public_url else None

@@ -8,19 +8,22 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..before_send import BeforeSend, Hook
 from ..codes import DRAW_KEY, Keyring, name_of_site
+from ..drivers.options import function_at
 from ..errors import ConfigurationError
 from ..events.opentelemetry import telemetry
+from ..events.prometheus import prometheus
 from ..events.record import EventBus, Listener
 from ..http.site import Site
 from ..i18n.messages import message_writer
+from ..model import Channel
 from ..parts import Components
-from ..policy import Policy
+from ..policy import FALLBACK_AFTER, Policy
+from ..purposes import DEFAULT_SERVICE
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
@@ -30,12 +33,28 @@ from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
+from .addresses import host_of
+from .background import OpenWake, OpenWork, open_background, sends_in_threads
 from .drivers import load_drivers
+from .endpoints import endpoints_of
+from .ledger import LedgerOpener, check_ledger, check_prices, ledger_in_threads, open_ledger
 from .origins import split_origins
 from .proxies import load_proxies
-from .settings import PREFIX, Settings, host_of, is_unset, missing_channel
+from .routes import check_routes
+from .settings import PREFIX, Settings, is_unset, missing_channel
 from .stores import open_async_store, open_store
 from .wording import Spell, as_variable, in_words
+
+if TYPE_CHECKING:
+    from ..fraud.guard import FraudGuard
+    from ..keys.base import KeyStore
+    from ..keys.keys import AccessKeys
+    from ..reports.base import Aggregates
+    from ..services.base import ServiceRows
+    from ..services.catalog import Services
+    from ..webhooks_out.base import Outbox
+    from ..webhooks_out.delivery import Deliverer
+    from ..webhooks_out.endpoints import Endpoints
 
 log = logging.getLogger("phone_verify")
 
@@ -46,7 +65,14 @@ def build_site(
     framework_keys: Sequence[str] = (),
     framework_origins: Sequence[object] = (),
     stores: Mapping[str, Callable[[str], Store]] | None = None,
+    service_rows: Mapping[str, Callable[[str], ServiceRows]] | None = None,
+    key_stores: Mapping[str, Callable[[str], KeyStore]] | None = None,
     default_store: str = "memory:",
+    ledgers: Mapping[str, LedgerOpener] | None = None,
+    outboxes: Mapping[str, Callable[[str], Outbox]] | None = None,
+    works: Mapping[str, OpenWork] | None = None,
+    wakes: Mapping[str, OpenWake] | None = None,
+    aggregates: Callable[[], Aggregates] | None = None,
     webhook_path: Callable[[str, str], str] | None = None,
     transport: Transport | None = None,
     clock: Callable[[], datetime] | None = None,
@@ -62,9 +88,13 @@ def build_site(
 
     `framework_keys` sign if no secret keys are set, and identify the site if it has no public URL;
     of `framework_origins` those without a wildcard are trusted if no trusted origins are set;
-    `stores` adds an adapter's own store schemes; `webhook_path(driver, secret)` returns the path
-    under which the adapter receives webhooks. In `production` test numbers must be listed twice,
-    and keys meant for development are refused. `listeners` receive every event, like the one that
+    `stores` adds an adapter's own store schemes, `service_rows`, `key_stores`, `ledgers`, `outboxes` and
+    `works` those of services that are rows, of access keys, of the ledger, of outgoing webhooks and of work
+    that waits; `aggregates` opens those of reports, and `wakes` starts a task that sends an order, by mode of
+    background work.
+    `webhook_path(driver, secret)` returns the path under which the adapter receives webhooks. In
+    `production` test numbers must be listed twice, and keys meant for development are refused.
+    `listeners` receive every event, like the one that
     the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
     default, a thread for each. `hook` returns the framework's own `before_send`, for a site whose
     settings name none; `run_async` completes an async one in the blocking verifier.
@@ -73,8 +103,12 @@ def build_site(
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
     keyring = Keyring(keys, settings.tag_key, production=production, source=source)
-    router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
-    _check_required_channels(settings.policy, router)
+    drivers = load_drivers(settings.dsns, settings.drivers)
+    check_routes(settings.routes, {channel: [each.name for each in drivers[channel]] for channel in drivers})
+    router = Router(drivers, settings.channels, ticks=ticks, rules=settings.routes)
+    _check_channels(settings.policy, router)
+    check_ledger(settings.ledger, settings.accounting)
+    check_prices(settings.accounting, router)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 
     def webhook_url(driver: str, secret: str) -> str | None:
@@ -102,6 +136,13 @@ def build_site(
     )
     named_hook = _function("before_send", settings.before_send, "mysite.captcha.check")
     before_send = BeforeSend(hook if named_hook is None else lambda: named_hook, run=run_async)
+    events = EventBus((*listeners, *_listeners(settings)), telemetry())
+    access_keys = _keys(settings, key_stores or {}, clock)
+    services = _services(
+        settings, router, ticks=ticks, own_rows=service_rows or {}, in_thread=in_thread, keys=access_keys
+    )
+    find_endpoints = endpoints_of(services)
+    background = open_background(settings.ledger, settings.background, router, works or {}, wakes or {}, aggregates)
     parts = Components(
         policy=settings.policy,
         keyring=keyring,
@@ -112,10 +153,14 @@ def build_site(
         audiences=_audiences(settings, framework_keys),
         webhook_url=webhook_url,
         test_numbers=test_numbers,
-        events=EventBus((*listeners, *_listeners(settings)), telemetry()),
+        events=events,
         clock=clock,
         ticks=ticks,
         before_send=before_send,
+        keys=access_keys,
+        fraud=_fraud_guard(settings, keyring),
+        ledger=open_ledger(settings.ledger, settings.accounting, ledgers or {}, find_endpoints, keyring, events, clock),
+        sends=background.sends if background.mode != "off" else None,
     )
 
     @cache
@@ -129,22 +174,30 @@ def build_site(
             transport=transport or AsyncTransport(),
             waiting=TaskWaiting(),
             before_send=replace(before_send, in_thread=in_thread or run_in_thread),
+            keys=_in_threads(parts.keys, in_thread or run_in_thread),
+            ledger=ledger_in_threads(parts.ledger, in_thread or run_in_thread),
+            sends=sends_in_threads(parts.sends, in_thread or run_in_thread),
         )
 
-    @cache
-    def make_async_verifier() -> AsyncVerifier:
-        return AsyncVerifier(async_parts())
+    def verifiers(host: str | None) -> tuple[Verifier, Callable[[], AsyncVerifier]]:
+        """Return the verifiers whose messages name this host. Store, drivers, keys and connections are the same."""
+        if services is not None:
+            from .service_site import verifiers_of
 
-    def at_host(site: Site, host: str) -> Site:
-        """Return the site whose messages name this host. Store, drivers, keys and connections are the same."""
+            return verifiers_of(services, settings, host, parts, async_parts)
         texts = message_writer(settings.site_name, host, settings.wording)
         make = cache(lambda: AsyncVerifier(replace(async_parts(), texts=texts)))
-        return replace(site, verifier=Verifier(replace(parts, texts=texts)), make_async_verifier=make)
+        return Verifier(replace(parts, texts=texts)), make
+
+    def at_host(site: Site, host: str) -> Site:
+        verifier, make = verifiers(host)
+        return replace(site, verifier=verifier, make_async_verifier=make)
 
     if settings.other_public_urls and settings.public_url is None:
         raise ConfigurationError(f"{PREFIX}OTHER_PUBLIC_URLS needs {PREFIX}PUBLIC_URL, the main address")
+    verifier, make_async_verifier = verifiers(host_of(settings.public_url))
     site = Site(
-        verifier=Verifier(parts),
+        verifier=verifier,
         name=settings.site_name,
         public_url=settings.public_url,
         webhook_secrets=secrets,
@@ -160,6 +213,11 @@ def build_site(
         next_channel_after=settings.next_channel_after,
         next_channel_sends_by_itself=settings.next_channel_sends_by_itself,
         offer_last_number=settings.offer_last_number,
+        metrics_token=settings.metrics_token,
+        services=services,
+        service=settings.service,
+        deliverer=_deliverer(settings, outboxes or {}, find_endpoints),
+        background=background,
         warn_multiprocess=warn_multiprocess,
         make_async_verifier=make_async_verifier,
     )
@@ -191,6 +249,13 @@ class SiteConfig:
     #: Entries of the framework's own setting of trusted origins, which may contain wildcards.
     framework_origins: Sequence[object] = ()
     stores: Mapping[str, Callable[[str], Store]] = field(default_factory=dict)
+    service_rows: Mapping[str, Callable[[str], ServiceRows]] = field(default_factory=dict)
+    key_stores: Mapping[str, Callable[[str], KeyStore]] = field(default_factory=dict)
+    ledgers: Mapping[str, LedgerOpener] = field(default_factory=dict)
+    outboxes: Mapping[str, Callable[[str], Outbox]] = field(default_factory=dict)
+    reports: Mapping[str, Callable[[str], Aggregates]] = field(default_factory=dict)
+    works: Mapping[str, OpenWork] = field(default_factory=dict)
+    wakes: Mapping[str, OpenWake] = field(default_factory=dict)
     default_store: Callable[[], str] = lambda: "memory:"
     webhook_path: Callable[[str, str], str] | None = None
     production: bool = True
@@ -232,6 +297,30 @@ class SiteConfig:
         except ConfigurationError as error:
             raise self._in_words_of_owner(error) from error.__cause__
 
+    def key_store(self) -> KeyStore:
+        """Return the store of access keys. Raises `ConfigurationError`, also if the site has none."""
+        settings = self.settings()
+        keys = _keys(settings, self.key_stores, None)
+        if keys is None:
+            raise self._in_words_of_owner(
+                ConfigurationError(
+                    f"{PREFIX}LEDGER is not set, so this site has no access keys",
+                    "Set it to a database, like sqlite:////var/lib/site/services.sqlite3",
+                )
+            )
+        return keys.store
+
+    def aggregates(self) -> Aggregates:
+        """Return what reports are made from. Raises `ConfigurationError`, also if the site has no ledger."""
+        # A site without reports loads nothing of them.
+        from .reports import open_aggregates
+
+        settings = self.settings()
+        try:
+            return open_aggregates(settings.ledger, self.reports)
+        except ConfigurationError as error:
+            raise self._in_words_of_owner(error) from error.__cause__
+
     def warn_without_channel(self) -> None:
         """Log a warning if the site has no channel."""
         if (problem := missing_channel(self.values, self.environ)) is not None:
@@ -251,6 +340,13 @@ class SiteConfig:
             framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
             framework_origins=self.framework_origins,
             stores=self.stores,
+            service_rows=self.service_rows,
+            key_stores=self.key_stores,
+            ledgers=self.ledgers,
+            outboxes=self.outboxes,
+            works=self.works,
+            wakes=self.wakes,
+            aggregates=self.aggregates,
             default_store="" if settings.store else self.default_store(),
             webhook_path=self.webhook_path,
             production=self.production,
@@ -275,7 +371,90 @@ class SiteConfig:
         return keys
 
 
-def _check_required_channels(policy: Policy, router: Router) -> None:
+def _services(
+    settings: Settings,
+    router: Router,
+    *,
+    ticks: Callable[[], float],
+    own_rows: Mapping[str, Callable[[str], ServiceRows]],
+    in_thread: InThread | None,
+    keys: AccessKeys | None,
+) -> Services | None:
+    if not (settings.services or settings.ledger or settings.service != DEFAULT_SERVICE):
+        return None
+    # A site without services loads nothing of them.
+    from .service_site import make_services, open_rows
+
+    rows = open_rows(settings.ledger, own_rows) if settings.ledger else None
+    return make_services(
+        settings,
+        router,
+        ticks=ticks,
+        rows=rows,
+        in_thread=in_thread or run_in_thread,
+        revoke_keys=keys.revoke_all if keys is not None else None,
+    )
+
+
+def _fraud_guard(settings: Settings, keyring: Keyring) -> FraudGuard | None:
+    if settings.fraud is None:
+        return None
+    # A site without a guard loads nothing of it.
+    from ..fraud.guard import FraudGuard
+
+    return FraudGuard(settings.fraud, keyring)
+
+
+def _keys(
+    settings: Settings, own: Mapping[str, Callable[[str], KeyStore]], clock: Callable[[], datetime] | None
+) -> AccessKeys | None:
+    if settings.ledger is None:
+        return None
+    # A site without keys loads nothing of them.
+    from .keys import open_keys
+
+    return open_keys(settings.ledger, own, clock)
+
+
+def _deliverer(
+    settings: Settings, own: Mapping[str, Callable[[str], Outbox]], endpoints: Endpoints
+) -> Deliverer | None:
+    if settings.ledger is None:
+        return None
+    # A site without outgoing webhooks loads nothing of their delivery.
+    from .webhooks_out import open_deliverer
+
+    return open_deliverer(settings.ledger, own, endpoints)
+
+
+def _in_threads(keys: AccessKeys | None, in_thread: InThread) -> AccessKeys | None:
+    if keys is None:
+        return None
+    from .keys import in_threads
+
+    return in_threads(keys, in_thread)
+
+
+def _check_channels(policy: Policy, router: Router) -> None:
+    for channel, fallback in policy.fallbacks.items():
+        for needed in (channel, fallback.channel):
+            if needed not in router.channels:
+                raise ConfigurationError(
+                    f"{PREFIX}FALLBACKS names {needed}, but no driver carries it: "
+                    f"set {PREFIX}{needed.upper()} or leave it out"
+                )
+    # Without a wait, processes that move an order at the same moment would each send it.
+    if policy.fallbacks and policy.resend_after < FALLBACK_AFTER[0]:
+        raise ConfigurationError(
+            f"{PREFIX}RESEND_AFTER is too short for {PREFIX}FALLBACKS: set it to "
+            f"{FALLBACK_AFTER[0].seconds} seconds or more"
+        )
+    for carrier in router.carriers(Channel.INBOUND_CALL) if policy.caller_attestation else ():
+        if not carrier.abilities[Channel.INBOUND_CALL].attests:
+            raise ConfigurationError(
+                f"{PREFIX}CALLER_ATTESTATION: {carrier.name} reports calls without their attestation, so none would "
+                f"verify: leave it out of {PREFIX}INBOUND_CALL, or write {PREFIX}CALLER_ATTESTATION=any"
+            )
     for purpose, channels in policy.required_channels.items():
         for channel in channels:
             if channel not in router.channels:
@@ -287,7 +466,8 @@ def _check_required_channels(policy: Policy, router: Router) -> None:
 
 def _listeners(settings: Settings) -> Sequence[Listener]:
     listener = _function("on_event", settings.on_event, "mysite.metrics.count")
-    return () if listener is None else (listener,)
+    counted = (prometheus().count,) if settings.metrics_token else ()
+    return counted if listener is None else (listener, *counted)
 
 
 def _function(name: str, named: object, example: str) -> Callable[..., Any] | None:
@@ -296,18 +476,13 @@ def _function(name: str, named: object, example: str) -> Callable[..., Any] | No
         return None
     if callable(named):
         return named
-    refusal = ConfigurationError(f"{PREFIX}{name.upper()}: use the dotted path of a function, like {example}")
-    module, dot, function = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
-    if not dot or not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise refusal  # before the import, whose error repeats the value
+    setting, advice = f"{PREFIX}{name.upper()}", f"Use the dotted path of a function, like {example}"
+    if not isinstance(named, str):
+        raise ConfigurationError(f"{setting}: Not the dotted path of a function", advice)
     try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise refusal from error
-    if not callable(found):
-        raise refusal
-    checked: Callable[..., Any] = found
-    return checked
+        return function_at(named)
+    except ValueError as error:
+        raise ConfigurationError(f"{setting}: {error}", advice) from error
 
 
 def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[str]:

@@ -15,11 +15,13 @@ from ..config.site import SiteConfig
 from ..errors import ConfigurationError
 from ..transports.base import Transport
 from .finding import CATALOGUE, Finding, Level
+from .ledger import ledger
 from .loader import Reading
 from .packages import packages
 from .probes import accounts, store
 from .report import Report, read_ids
 from .rules import RULES
+from .services import services
 
 __all__ = ["CATALOGUE", "Finding", "Level", "Report", "examine", "read_ids"]
 
@@ -43,6 +45,8 @@ def examine(
         findings += _by(rule.__name__.strip("_"), rule(reading))
     findings += _by("packages", packages())
     findings += _by("store", store(reading, say if transport else None))
+    findings += _by("services", services(reading, say if transport else None))
+    findings += _by("ledger", ledger(reading, say if transport else None))
     if transport:
         findings += _by("accounts", accounts(reading, transport, say))
     if reading.keys and not any(finding.level is Level.ERROR for finding in findings):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_urlsafe
 
 from ..codes import DRAW_KEY, Keyring, weakness_of_key
@@ -54,7 +54,8 @@ class Reading:
         settings = _sound(given, written, faults)
         if (unread := given.unread()) is not None:
             faults.append(Finding(Level.ERROR, "", sentence(unread.problem), unread.advice, id="PV106"))
-        made = load_drivers(_sound_dsns(settings, faults))
+        settings = _with_sound_drivers(settings, faults)
+        made = load_drivers(_sound_dsns(settings, faults), settings.drivers)
         drivers = {channel: [each for each in made[channel] if isinstance(each, Driver)] for channel in made}
         keys = _keys(given, settings, faults)
         keyring = _keyring(given, settings, keys, faults)
@@ -137,6 +138,16 @@ def _sound(given: SiteConfig, written: Mapping[str, object], faults: list[Findin
     return Settings.from_mapping(sound)
 
 
+def _with_sound_drivers(settings: Settings, faults: list[Finding]) -> Settings:
+    """Return the settings without the site's own drivers if one of them cannot be imported."""
+    try:
+        load_drivers({}, settings.drivers)
+    except ConfigurationError as error:
+        faults.append(fault("drivers", error))
+        return replace(settings, drivers=())
+    return settings
+
+
 def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Sequence[str]]:
     """Return the DSNs that load, each tested together with those before it."""
     sound: dict[str, list[str]] = {}
@@ -145,7 +156,7 @@ def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Seque
         for n, text in enumerate(texts, 1):
             more = {**sound, name: [*sound.get(name, ()), text]}
             try:
-                load_drivers(more)
+                load_drivers(more, settings.drivers)
             except ConfigurationError as error:
                 which = f"DSN {n} of {len(texts)}: " if len(texts) > 1 else ""
                 faults.append(fault(name, error, which=which, id="PV103"))

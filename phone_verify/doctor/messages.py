@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from ..before_send import ClientFacts
+from ..config.site import trusted_origins
 from ..drivers.base import SendsNotices
 from ..i18n.languages import LANGUAGES
 from ..i18n.messages import ANY, RETRIEVER_BYTES, exceeds_retriever, message_writer
@@ -54,8 +56,9 @@ def _segments(reading: Reading) -> Iterator[Finding]:
 def _own_texts(reading: Reading) -> Iterator[Finding]:
     settings = reading.settings
     write = message_writer(settings.site_name, _longest_host(reading), settings.wording)
+    pages = list(_pages(reading))
     counts = {
-        f"{purpose} in {tag}": segments(write(*_sample(reading), _tag(tag), purpose)).count
+        f"{purpose} in {tag}": max(segments(write(*_sample(reading), _tag(tag), purpose, page)).count for page in pages)
         for purpose, texts in settings.wording.texts.items()
         for tag in texts
     }
@@ -87,6 +90,18 @@ def _for_apps(reading: Reading) -> Iterator[Finding]:
         says = "No SMS for signing in has the line @host #code, so browsers fill in no code."
         advice = "Set it for one purpose that only your app names, like signup=FA+9qCX9VSu, if the site has pages."
         yield Finding(Level.NOTE, name, says, advice, id="PV216")
+
+
+def _pages(reading: Reading) -> Iterator[ClientFacts]:
+    """Return the pages that the last line of an SMS can name: ours, those of other origins, and frames."""
+    settings = reading.settings
+    yield ClientFacts()
+    for origin in trusted_origins(settings, reading.given.framework_origins):
+        if origin.startswith("https://"):
+            yield ClientFacts(page_host=urlsplit(origin).hostname)
+    for source in settings.frame_ancestors:
+        # The length of the label in place of a wildcard is not known.
+        yield ClientFacts(top_host=urlsplit(source.replace("*.", "", 1)).hostname)
 
 
 def _longest_host(reading: Reading) -> str | None:

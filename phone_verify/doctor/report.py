@@ -20,7 +20,7 @@ _WIDEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text, and what stands before it in the colour of a level."""
+    """One line of text, and what precedes it in the colour of a level."""
 
     text: str = ""
     head: str = ""

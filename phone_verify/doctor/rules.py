@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
+from functools import cache
 from itertools import combinations
 from urllib.parse import urlsplit
 
@@ -278,6 +279,10 @@ def _regions(reading: Reading) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or remove them.", id="PV503"
         )
+    if allowed is None and policy.region is not None and policy.region not in reached:
+        says = f"It is {policy.region}, where no configured driver reaches a mobile."
+        yield Finding(Level.WARNING, setting("region"), says, "Add a driver for it, or change it.", id="PV508")
+    yield from _not_delivered(reading)
     if allowed is not None:
         yield from _shared_plans(allowed)
     if allowed is not None and policy.region is not None and policy.region not in allowed:
@@ -285,6 +290,28 @@ def _regions(reading: Reading) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, setting("region"), says, f"Add {policy.region} to {setting('allowed_regions')}.", id="PV504"
         )
+
+
+def _not_delivered(reading: Reading) -> Iterator[Finding]:
+    """Report the site's regions in which a provider delivers nothing."""
+    policy, mobiles = reading.settings.policy, _mobiles()
+    wanted = {policy.region} | (policy.allowed_regions or frozenset())
+    for driver in reading.by_name.values():
+        # The simulator delivers everywhere.
+        for region in sorted(driver.unserved_regions & wanted) if not driver.is_local else ():
+            others = [
+                other.name
+                for carriers in reading.drivers.values()
+                for other in carriers
+                if driver in carriers and region not in other.unserved_regions and other.reaches(mobiles[region])
+            ]
+            says = f"{driver.provider} delivers nothing to numbers of {region}, which this site serves."
+            advice = f"Set a driver for {region} before {driver.name}, or remove {region}: see choosing a provider."
+            if others:
+                rest = ", ".join(dict.fromkeys(others))
+                says, advice = f"{says} {rest} can.", f"Keep {driver.name} behind it in the list."
+            level = Level.NOTE if others else Level.WARNING
+            yield Finding(level, reading.settings_of(driver), says, advice, id="PV507")
 
 
 def _shared_plans(allowed: Set[str]) -> Iterator[Finding]:
@@ -303,6 +330,7 @@ def _shared_plans(allowed: Set[str]) -> Iterator[Finding]:
             yield Finding(Level.NOTE, setting("allowed_regions"), says, advice, id="PV506")
 
 
+@cache
 def _mobiles() -> Mapping[str, PhoneNumber]:
     """Return a sample mobile number of each region. Nothing is sent to any."""
     from phonenumbers import SUPPORTED_REGIONS, PhoneNumberType, example_number_for_type

@@ -11,14 +11,17 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codes import TAG_LENGTH
 from ..exchange import WebhookResult
 from ..lines import served_by
 from ..model import Outcome, Receipt, Redeemed, Verification
 from ..phone import PhoneNumber
+
+if TYPE_CHECKING:
+    from ..ledger.values import Alarm
 
 log = logging.getLogger("phone_verify")
 events_log = logging.getLogger("phone_verify.events")
@@ -32,11 +35,15 @@ UNAVAILABLE = "unavailable"
 class VerificationEvent:
     """One finished operation.
 
-    `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`;
-    `outcome` is `ok`, `unavailable`, or a value of `Reason`. Unknown fields are None: an operation
+    `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`, `alarm` and
+    `ledger_failed`; `outcome` is `ok`, `unavailable`, or a value of `Reason`, of an alarm its level (50, 80
+    or 100), and of a failure the step of the ledger. Unknown fields are None: an operation
     on an unknown verification has no channel. Durations are seconds; `provider_seconds` is the part
     of `seconds` spent on providers. `parts` (SMS segments), `price` (a decimal number as text, which
-    JSON keeps exact) and `currency` are those of the order, if the provider reported them.
+    JSON keeps exact) and `currency` are those of the order, if the provider reported them. `route` is
+    the number of the routing rule and why its first driver was first: `2:weight`. `access_key` is the id
+    of the access key with which another program made the request. `fraud` is the score of the fraud guard, its
+    verdict and its reasons: `70:refused:conversion,network`.
     """
 
     verb: str
@@ -52,9 +59,14 @@ class VerificationEvent:
     parts: int | None = None
     price: str | None = None
     currency: str | None = None
+    route: str | None = None
+    service: str | None = None
+    access_key: str | None = None
+    fraud: str | None = None
+    alarm: Alarm | None = None
 
     def __str__(self) -> str:
-        values = {name: value for name, value in asdict(self).items() if value is not None}
+        values = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         del values["verb"], values["outcome"]
         for name in ("seconds", "provider_seconds"):
             values[name] = format(values[name], ".3f")
@@ -120,12 +132,14 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
             facts = {
                 "channel": str(result.channel),
                 "purpose": result.purpose,
+                "service": result.service,
                 "phone": result.phone.hint,
                 "tag": result.verification_id[:TAG_LENGTH],
             }
             outcome = OK
         case WebhookResult():
-            outcome = OK if result.verified else "rejected" if result.rejected else "no_effect"
+            outcome = "rejected" if result.rejected else "not_attested" if result.unattested else "no_effect"
+            outcome = OK if result.verified else UNAVAILABLE if result.unavailable else outcome
         case None:
             outcome = "invalid_proof"
         case _:
@@ -143,6 +157,7 @@ def _facts(record: Verification) -> dict[str, Any]:
         "channel": str(channel),
         "driver": driver,
         "purpose": record.purpose,
+        "service": record.service,
         "status": record.state.value,
         "phone": record.phone.hint,
         "tag": record.tag,
@@ -151,13 +166,15 @@ def _facts(record: Verification) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class ProviderUse:
-    """The time that one operation spent on providers, and the receipt of its order."""
+    """The time that one operation spent on providers, and the route and the receipt of its order."""
 
     seconds: float = 0.0
     receipt: Receipt = field(default_factory=Receipt)
+    route: str | None = None
+    fraud: str | None = None
 
     def added_to(self, event: VerificationEvent) -> VerificationEvent:
-        """Return the event with the time, the segments and the price."""
+        """Return the event with the time, the segments, the price, the route and the fraud guard's decision."""
         price = None if self.receipt.price is None else f"{self.receipt.price:f}"
         return replace(
             event,
@@ -165,6 +182,8 @@ class ProviderUse:
             parts=self.receipt.parts,
             price=price,
             currency=self.receipt.currency,
+            route=self.route,
+            fraud=self.fraud,
         )
 
 
@@ -175,7 +194,7 @@ _provider_use: ContextVar[ProviderUse | None] = ContextVar("phone_verify_provide
 
 @contextmanager
 def collect_provider_use() -> Iterator[ProviderUse]:
-    """Collect what is passed to `record_provider_time` and `record_receipt` while the block runs."""
+    """Collect what is passed to `record_provider_time`, `record_route` and `record_receipt` while the block runs."""
     use = ProviderUse()
     token = _provider_use.set(use)
     try:
@@ -194,6 +213,18 @@ def record_receipt(receipt: Receipt) -> None:
     """Record the receipt of the operation's order."""
     if (use := _provider_use.get()) is not None:
         use.receipt = receipt
+
+
+def record_route(route: str) -> None:
+    """Record how the first driver of the operation's order was chosen."""
+    if (use := _provider_use.get()) is not None:
+        use.route = route
+
+
+def record_fraud(decision: str) -> None:
+    """Record what the fraud guard decided about the operation's order."""
+    if (use := _provider_use.get()) is not None:
+        use.fraud = decision
 
 
 #: The allowed labels of a metric: few values, and no personal data.

@@ -10,6 +10,8 @@ from .record import VerificationEvent
 VERIFICATION_FAILED = "verification_failed"
 VERIFICATION_LOCKED = "verification_locked"
 DELIVERY_FAILED = "delivery_failed"
+#: The verb of an event, and the name of its signal.
+ALARM, LIMIT_ALARM = "alarm", "limit_alarm"
 
 
 def signals_of(event: VerificationEvent) -> Sequence[str]:
@@ -17,8 +19,11 @@ def signals_of(event: VerificationEvent) -> Sequence[str]:
 
     A wrong code is `verification_failed`, and also `verification_locked` if it was the last
     attempt; so is an attempt refused because there were too many. `delivery_failed`: no provider
-    accepted the message or the call.
+    accepted the message or the call. `limit_alarm`: a cap, a balance or an account at a provider has
+    reached a level.
     """
+    if event.verb == ALARM:
+        return [LIMIT_ALARM]
     if event.verb in ("start", "resend"):
         return [DELIVERY_FAILED] if event.outcome == Reason.DELIVERY_FAILED.value else []
     if event.verb != "check":

@@ -8,11 +8,16 @@ one of the verification's: `redeem` only calls `check` and `redeem` of the verif
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
+from base64 import b64decode
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
+from urllib.parse import unquote_to_bytes
 
 from ..errors import ConfigurationError, InvalidPhoneError, StoreError, quoted
 from ..model import Outcome, Reason, Redeemed
@@ -20,6 +25,8 @@ from ..phone import PhoneNumber
 from ..policy import Policy
 from ..purposes import SECOND_FACTOR, SIGN_IN_PURPOSES, Purposes
 from ..verifier.blocking import Verifier
+
+log = logging.getLogger("phone_verify")
 
 #: The usual name of the grant. A site may give it other names, and have several.
 MOBILE_VERIFICATION = "mobile_verification"
@@ -75,6 +82,8 @@ class Grant:
 
 #: A name, or an absolute URI (RFC 6749, 4.5).
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,100}", re.ASCII)
+#: What the id and the secret of a client consist of.
+_CREDENTIAL = re.compile(rb"[ -~]*")
 _BUILT_IN = ("authorization_code", "client_credentials", "implicit", "password", "refresh_token")
 
 
@@ -119,7 +128,8 @@ class TokenRequest:
 def json_parameters(body: bytes) -> Sequence[tuple[str, str]]:
     """Return the parameters in a JSON object, a repeated one twice; none for any other body.
 
-    Values that are not strings are left out.
+    Values that are not strings are left out. An object with half a surrogate pair counts as another
+    body: no form can hold one, and the OAuth libraries fail on it.
     """
     try:
         pairs = json.loads(body, object_pairs_hook=list)
@@ -127,7 +137,26 @@ def json_parameters(body: bytes) -> Sequence[tuple[str, str]]:
         return ()
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         return ()
-    return [(name, value) for name, value in pairs if isinstance(value, str)]
+    texts = [(name, value) for name, value in pairs if isinstance(value, str)]
+    try:
+        "".join(chain.from_iterable(texts)).encode()
+    except UnicodeEncodeError:
+        return ()
+    return texts
+
+
+def has_credentials_of_no_client(authorization: str | None, parameters: Mapping[str, str]) -> bool:
+    """Return whether the id or the secret holds a character that no client's can have (RFC 6749, A.1 and A.2).
+
+    The OAuth libraries do not check it; a database fails on a NUL, and a comparison of texts on
+    other ones.
+    """
+    shown = [parameters.get(name, "").encode(errors="surrogatepass") for name in ("client_id", "client_secret")]
+    scheme, *rest = (authorization or "").split(None, 1) or [""]
+    if rest and scheme.lower() == "basic":
+        with suppress(ValueError):  # not base64, which the libraries check
+            shown.append(unquote_to_bytes(b64decode(rest[0])))
+    return not all(_CREDENTIAL.fullmatch(text) for text in shown)
 
 
 def parse(policy: Policy, parameters: Sequence[tuple[str, str]]) -> TokenRequest | Refusal:
@@ -165,7 +194,8 @@ def redeem(verifier: Verifier, grant: Grant, client: str, wanted: TokenRequest) 
     """
     try:
         redeemed = _redeem(verifier, grant, client, wanted)
-    except StoreError:
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
         return UNAVAILABLE
     return redeemed
 

@@ -4,6 +4,7 @@ A number is a `PhoneNumber` in E.164. `reading` parses what people type, `spelli
 one form, and `renumbered` follows changes of numbering plans.
 """
 
+from .attestation import Attestation
 from .number import HIDDEN_CALLER_DIGITS, PhoneKind, PhoneNumber, is_region
 from .plans import shared_plans
 from .typed import DIGITS, FILLERS
@@ -12,6 +13,7 @@ __all__ = [
     "DIGITS",
     "FILLERS",
     "HIDDEN_CALLER_DIGITS",
+    "Attestation",
     "PhoneKind",
     "PhoneNumber",
     "is_region",

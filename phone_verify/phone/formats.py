@@ -73,7 +73,7 @@ def formats_of(region: str, example: tuple[str | None, str | None]) -> dict[str,
     national = [
         [_leading(each), each.pattern, *_national_forms(each, trunk)]
         for each in main.number_format
-        if _fits(each, lengths)
+        if _fits(each, lengths) and _keeps_digits(each)
     ]
     international = [
         [_leading(each), each.pattern, _plain_form(each)]
@@ -136,9 +136,19 @@ def _national_forms(format: NumberFormat, trunk: str) -> tuple[str, str]:
     plain = _plain_form(format)
     rule = _REFERENCE.sub(r"$\1", format.national_prefix_formatting_rule or "$1")
     written = _FIRST_GROUP.sub(lambda group: rule.replace("$1", group[0]), plain, count=1)
-    if trunk and trunk in _digits(rule.replace("$1", "")):
+    added = _digits(rule.replace("$1", ""))
+    if trunk and trunk in added:
         return plain, written
-    return written, f"{trunk} {written}".lstrip()
+    # A shorter prefix (Belarus: `8` before toll-free numbers) is not that of this form.
+    rest = plain if added else written
+    return rest, f"{trunk} {rest}".lstrip()
+
+
+def _keeps_digits(format: NumberFormat) -> bool:
+    """Return whether the format only groups digits. Argentina's for mobile numbers moves some and adds `15`."""
+    groups = [int(group) for group in _REFERENCE.findall(format.format or "")]
+    others = _digits(_REFERENCE.sub("", format.format or ""))
+    return not others and groups == list(range(1, len(groups) + 1))
 
 
 def _fits(format: NumberFormat, lengths: Set[int]) -> bool:

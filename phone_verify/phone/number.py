@@ -85,7 +85,9 @@ class PhoneNumber:
         Never send to it: use `parse` or `read` for that. Raises `InvalidPhoneError`.
         """
         found = reading.possible(text, region)
-        return _of(found if found is not None and _E164.match(found) else None)
+        if found is None or not _E164.match(found):
+            raise InvalidPhoneError(_INVALID)
+        return cls(found)
 
     @cached_property
     def current(self) -> PhoneNumber:
@@ -168,10 +170,16 @@ def is_region(text: str) -> bool:
     return text in phonenumbers.SUPPORTED_REGIONS
 
 
-def _of(e164: str | None) -> PhoneNumber:
-    if e164 is None:
-        raise InvalidPhoneError("This is not a valid phone number. Include the country code, like +98 912 000 0000.")
-    return PhoneNumber(e164)
+_INVALID = "This is not a valid phone number. Include the country code, like +98 912 000 0000."
+
+
+def _of(found: reading.Reading | None) -> PhoneNumber:
+    if found is None:
+        raise InvalidPhoneError(_INVALID)
+    phone = PhoneNumber(found.e164)
+    # Known already: without this the number would be parsed, and its type looked up, a second time.
+    vars(phone).update(_parsed=found.parsed, kind=_kind_of(found.e164, found.type))
+    return phone
 
 
 @lru_cache(maxsize=reading.CACHED)
@@ -188,11 +196,16 @@ def _known(e164: str) -> Parsed:
 @lru_cache(maxsize=reading.CACHED)
 def _kind(e164: str) -> PhoneKind:
     import phonenumbers
+
+    return _kind_of(e164, phonenumbers.number_type(_known(e164)))
+
+
+def _kind_of(e164: str, type: int) -> PhoneKind:
     from phonenumbers import PhoneNumberType as Type
 
     if e164.startswith(_BLOCKED_PREFIXES) or e164 in HIDDEN_CALLER_DIGITS:
         return PhoneKind.REFUSED
-    match phonenumbers.number_type(_known(e164)):
+    match type:
         case Type.MOBILE | Type.FIXED_LINE_OR_MOBILE | Type.VOIP:
             return PhoneKind.MOBILE
         case Type.FIXED_LINE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,22 @@ _SHAPE = re.compile(r"\+?[0-9]{3,17}\Z", re.ASCII)
 CACHED = 8
 
 
-def parse(text: str, region: str | None) -> str | None:
-    """Return the valid number typed as `text`, in E.164, or None."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A valid number in E.164, as phonenumbers has read it, and its type there (`PhoneNumberType`)."""
+
+    e164: str
+    parsed: Parsed = field(compare=False, repr=False)
+    type: int = field(compare=False)
+
+
+def parse(text: str, region: str | None) -> Reading | None:
+    """Return the valid number typed as `text`, or None."""
     return _parse(plain(text), region)
 
 
-def read(text: str, region: str | None, also: Sequence[str], *, prose: bool) -> str | None:
-    """Return the number that a person typed or pasted, in E.164, or None. See `PhoneNumber.read`."""
+def read(text: str, region: str | None, also: Sequence[str], *, prose: bool) -> Reading | None:
+    """Return the number that a person typed or pasted, or None. See `PhoneNumber.read`."""
     typed = plain(text)
     found = _parse(typed, region) or _of_regions(typed, also) or _without_plus(typed)
     if found is None and prose and (number := only_number_in(text)):
@@ -44,13 +54,15 @@ def possible(text: str, region: str | None) -> str | None:
 
 
 @lru_cache(maxsize=CACHED)
-def _parse(typed: str, region: str | None) -> str | None:
+def _parse(typed: str, region: str | None) -> Reading | None:
     import phonenumbers
 
     number = _number(typed, region)
-    if number is None or not phonenumbers.is_valid_number(number):
+    # A number is valid if it has a type: asked once, and kept for `PhoneNumber.kind`.
+    kind = phonenumbers.PhoneNumberType.UNKNOWN if number is None else phonenumbers.number_type(number)
+    if number is None or kind == phonenumbers.PhoneNumberType.UNKNOWN:
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return Reading(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), number, kind)
 
 
 def _number(typed: str, region: str | None) -> Parsed | None:
@@ -69,7 +81,7 @@ def _number(typed: str, region: str | None) -> Parsed | None:
     return spellings.canonical(number) if number.country_code in spellings.CODES else number
 
 
-def _of_regions(typed: str, regions: Sequence[str]) -> str | None:
+def _of_regions(typed: str, regions: Sequence[str]) -> Reading | None:
     """Return the mobile number whose national form this is, in the first region that has it."""
     if not typed.isdigit():
         return None
@@ -80,14 +92,14 @@ def _of_regions(typed: str, regions: Sequence[str]) -> str | None:
     return None
 
 
-def _without_plus(typed: str) -> str | None:
+def _without_plus(typed: str) -> Reading | None:
     """Return the number whose country code was typed without `+`, or after the prefix `00`."""
     if not typed.isascii() or not typed.isdigit():
         return None
     if typed.startswith("00"):
         return _parse(f"+{typed[2:]}", None)
     found = _parse(f"+{typed}", None)
-    return None if found is None or _is_national_form(typed, found) else found
+    return None if found is None or _is_national_form(typed, found.e164) else found
 
 
 def _is_national_form(digits: str, e164: str) -> bool:
@@ -98,7 +110,10 @@ def _is_national_form(digits: str, e164: str) -> bool:
     for region in _regions_by_length().get(len(digits), ()):
         number = _number(digits, region)
         # A number that is equal has this region's own country code.
-        if number is not None and _parse(digits, region) != e164 and _is_mobile_of(number, region):
+        if number is None or not _is_mobile_of(number, region):
+            continue
+        found = _parse(digits, region)
+        if found is None or found.e164 != e164:
             return True
     return False
 

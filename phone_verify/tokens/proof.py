@@ -42,7 +42,8 @@ class Proofs:
         """Return the verification's id, or None for a wrong signature, purpose, audience or age."""
         if len(proof) > _LONGEST or not proof.isascii():
             return None
-        salts = product(purposes, self._audiences)
+        # A program may name any purpose: that of a proof is ASCII, and a lone surrogate cannot be encoded.
+        salts = product([purpose for purpose in purposes if purpose.isascii()], self._audiences)
         return next((id for salt in salts if (id := self._read(proof, *salt, now)) is not None), None)
 
     def _read(self, proof: str, purpose: str, audience: str, now: datetime) -> str | None:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..before_send import ClientFacts, HookError, SendOrder
-from ..codes import Keyring
-from ..delivery import Admitted
+from ..delivery import Admitted, Undelivered
 from ..drivers.base import Starts
-from ..events.record import VerificationEvent
+from ..events.record import VerificationEvent, record_route
+from ..exchange import is_token
 from ..limits import Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
 from ..model import Channel, Outcome, Reason, Verification
 from ..parts import Components
-from ..phone import PhoneNumber
+from ..phone import PhoneKind, PhoneNumber
 from ..planning import Plan, Planner
-from ..policy import (
-    REFUSED_PER_PHONE,
-    REFUSED_PER_SITE_OF_ADDRESSES,
-    REFUSED_TOTAL,
-    RESERVED_SHARE,
-    SITE_OF_ADDRESSES,
-    Policy,
-)
-from ..purposes import SECOND_FACTOR, SIGN_IN_PURPOSES, Budget, budget_of
+from ..policy import VOICE_CHANNELS
+from ..purposes import SIGN_IN_PURPOSES, Budget, budget_of
+from ..routing import Route
+from ..routing.choice import Why
+from ..routing.statistics import RouteStatistics
 from ..test_numbers import TestNumber
+from .guarding import Guarding
+from .quotas import phone_quotas, quotas_of_all, quotas_of_service, refusal_gates, source_quotas
+from .refunds import Refund
 from .sources import Source
 
 log = logging.getLogger("phone_verify")
 
 _SECONDS_PER_REPORT = 3600.0
-#: Sends for these purposes have separate quotas if the phone's owner starts them.
-_BUDGETS_OF_THEIR_OWN = ("confirm", SECOND_FACTOR)
 
 
 class Sends:
@@ -55,33 +52,104 @@ class Sends:
         trusted: bool,
         reserved: bool,
     ) -> None:
-        self._parts, self._tag, self._source, self.trusted = parts, tag, source, trusted
-        self.of_phone = _phone_quotas(parts, tag, purpose, source, trusted=trusted)
-        refused = _refusal_gates(parts.keyring, tag, source, trusted=trusted, reserved=reserved)
-        own = _source_quotas(parts, source, trusted=trusted, reserved=reserved)
-        self._of_source = len(own)
-        self._shared = [*own, *_of_all(parts.policy, parts.keyring, phone, reserved=reserved), *refused]
-        self._counted: Counted | None = None
+        self._parts, self._tag, self.source, self.trusted = parts, tag, source, trusted
+        self.of_phone = phone_quotas(parts, tag, purpose, source, trusted=trusted)
+        refused = refusal_gates(parts, tag, source, trusted=trusted, reserved=reserved)
+        self.leases = source.leases(parts.keyring)
+        self._own = source_quotas(parts, source, trusted=trusted, reserved=reserved)
+        of_all = quotas_of_all(parts.policy, parts.keyring, phone, reserved=reserved)
+        self._shared = [*of_all, *quotas_of_service(parts, phone, reserved=reserved), *refused]
+        self._counted: tuple[Sequence[Quota], Counted] | None = None
+        self._guarding: Guarding | None = None
 
     async def count(self) -> Counted | Denied:
         """Count the order in the quotas that span phones, or return the denial."""
-        counted = await self._parts.store.count(self._shared, self._parts.now())
+        return await self._count([*self._own, *self._shared])
+
+    async def count_own(self) -> Denied | None:
+        """Count the order in the quotas of its client, unless any quota that spans phones is full.
+
+        `uncount` and `give_back` leave it counted there. `count_shared` counts it in the others.
+        """
+        gates = [replace(quota, gate=True) for quota in self._shared]
+        counted = await self._parts.store.count([*self._own, *gates], self._parts.now())
+        return counted if isinstance(counted, Denied) else None
+
+    async def count_shared(self) -> Counted | Denied:
+        """Count the order in the quotas that it shares with those of other clients, or return the denial."""
+        return await self._count(self._shared)
+
+    async def _count(self, quotas: Sequence[Quota]) -> Counted | Denied:
+        counted = await self._parts.store.count(quotas, self._parts.now())
         if not isinstance(counted, Denied):
-            self._counted = counted
+            self._counted = quotas, counted
         return counted
 
-    async def uncount(self, *, keep_source: bool = False) -> None:
-        """Take the order out of the quotas that span phones, or only out of those of other clients."""
-        if self._counted is not None:
-            kept = self._of_source if keep_source else 0
-            await self._parts.store.uncount(self._shared[kept:], self._counted.windows[kept:], self._parts.now())
+    async def leave(
+        self,
+        phone: PhoneNumber,
+        channels: Sequence[Channel],
+        serves: Callable[[Channel], bool],
+        *,
+        owned: bool,
+        by_client: bool,
+    ) -> Sequence[Channel]:
+        """Return which of these channels the site's fraud guard leaves; none if it refuses the order."""
+        if self._parts.fraud is None:
+            return channels
+        self._guarding = Guarding(self._parts, self._parts.fraud)
+        return await self._guarding.leave(
+            phone,
+            channels,
+            serves,
+            networks=self.source.networks,
+            is_owners=self.trusted or owned,
+            by_client=by_client,
+        )
 
-    async def give_back(self, record: Verification) -> None:
-        """Return an order that every provider refused to its quotas, and count the refusal."""
-        await self.uncount()
-        await self._parts.store.refund(record.id, self.of_phone, record.read_at, self._parts.now())
-        refused = _refusal_gates(self._parts.keyring, self._tag, self._source, trusted=self.trusted, reserved=False)
-        await self._parts.store.count([replace(quota, gate=False) for quota in refused], self._parts.now())
+    async def uncount(self) -> None:
+        """Take the order out of the quotas in which the last count counted it, and of those of the fraud guard."""
+        if self._guarding is not None:
+            await self._guarding.take_back()
+        if self._counted is not None:
+            quotas, counted = self._counted
+            await self._parts.store.uncount(quotas, counted.windows, self._parts.now())
+
+    async def _uncount_shared(self) -> None:
+        """Take the order out of the quotas that it shares with those of other clients, the last ones counted."""
+        if self._counted is not None:
+            windows = self._counted[1].windows[-len(self._shared) :]
+            await self._parts.store.uncount(self._shared, windows, self._parts.now())
+
+    def refund(self, record: Verification) -> Refund:
+        """Return what the order is counted in, to be given back if nothing is sent."""
+        counted = [] if self._counted is None else list(zip(self._counted[0], self._counted[1].windows, strict=True))
+        guarded = [] if self._guarding is None else self._guarding.counted
+        refused = refusal_gates(self._parts, self._tag, self.source, trusted=self.trusted, reserved=False)
+        return Refund(
+            record.read_at,
+            self.of_phone,
+            [(quota, window) for quota, window in (*counted, *guarded) if not quota.gate],
+            [replace(quota, gate=False) for quota in refused],
+        )
+
+    async def give_back(self, record: Verification, undelivered: Undelivered) -> None:
+        """Return an order that every provider refused to its quotas, as `uncount`, and count the refusal.
+
+        One for which no line was free counts as no refusal, but stays counted for its client, or for its
+        phone if no quota of the client applies: that limits how often a pool is searched.
+        """
+        if not undelivered.refused:
+            return
+        searched = undelivered.reason is Reason.CHANNEL_UNAVAILABLE
+        if not searched:
+            # If no provider was asked, nothing is counted: a suspended service must not close others.
+            refused = undelivered.reason is Reason.DELIVERY_FAILED
+            await self.refund(record).give_back(record.id, self._parts.store, self._parts.now(), refused=refused)
+            return
+        if not all(quota.gate for quota in self._own):
+            await self._parts.store.refund(record.id, self.of_phone, record.read_at, self._parts.now())
+        await self._uncount_shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +160,7 @@ class Asked:
     locale: str | None = None
     signed_in: bool = False
     by_client: bool = False
+    owned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +180,8 @@ class Candidate:
 class Admission:
     """Decides whether, on which channel and by which drivers an order may be sent."""
 
-    def __init__(self, parts: Components, planner: Planner) -> None:
-        self._parts, self._planner = parts, planner
+    def __init__(self, parts: Components, planner: Planner, statistics: RouteStatistics) -> None:
+        self._parts, self._planner, self._statistics = parts, planner, statistics
         self.limits = Limits.of(parts.policy)
         self._reported_at = float("-inf")
 
@@ -134,26 +203,41 @@ class Admission:
         from this client, or they turn out to be closed for this phone, only drivers with longer
         codes are tried. After a denial, the quotas that span phones have not counted the order.
 
-        The site's hook decides after these quotas, and before those of the phone. An outcome is its
-        refusal, and counts only for the client's address; so does every order that it was asked
-        about and that was denied later, since each call of the hook can cost the site money.
+        The fraud guard and then the site's hook decide before the order counts for anyone but its
+        client: a caller that disappears meanwhile, or a process that dies, leaves nothing in the quotas
+        of others. An outcome is a refusal of theirs. Every order that they were asked about stays counted
+        for the client's address, since each call of the hook can cost the site money.
         """
-        counted = await sends.count()
+        if self._parts.before_send.is_set or self._parts.fraud is not None:
+            if (denied := await sends.count_own()) is not None:
+                return replace(denied, record=found)
+            if budget is not Budget.TEST_NUMBER:
+
+                def serves(channel: Channel) -> bool:
+                    return bool(self.route(channel, phone, purpose))
+
+                channels = await sends.leave(phone, channels, serves, owned=asked.owned, by_client=asked.by_client)
+                if not channels:
+                    return Outcome(Reason.SEND_REFUSED, found)
+            if (refusal := await self._refusal(phone, purpose, channels, sends, asked, found)) is not None:
+                await sends.uncount()
+                return refusal
+            counted = await sends.count_shared()
+        else:
+            counted = await sends.count()
         if isinstance(counted, Denied):
+            await sends.uncount()
             return replace(counted, record=found)
         if found is None:
             self._report_spraying(counted.tally)
-        hooked = self._parts.before_send.is_set
-        if hooked and (refusal := await self._refusal(phone, purpose, channels, sends, asked, found)) is not None:
-            await sends.uncount(keep_source=True)
-            return refusal
         # Trusted devices are not affected, and short codes are withheld from sign-in only.
         closed = not sends.trusted and budget.is_of_sign_in and self.limits.closes_short(counted.tally)
         long = not sends.trusted and self.limits.lengthens(counted.tally)
         admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
-            await sends.uncount(keep_source=hooked)
-        return admitted
+            await sends.uncount()
+            return admitted
+        return replace(admitted, leases=sends.leases)
 
     async def _refusal(
         self,
@@ -182,10 +266,10 @@ class Admission:
             return Outcome(Reason.HOOK_FAILED, found)
         if refusal is None:
             return None
-        return Outcome(Reason.SEND_REFUSED, found, text=str(refusal.text), at_fault=refusal.field)
+        return Outcome(Reason.SEND_REFUSED, found, text=refusal.text, at_fault=refusal.field)
 
     def route(self, channel: Channel, phone: PhoneNumber, purpose: str, *, long: bool = False) -> Sequence[Starts]:
-        """Return the drivers to try in order, or a test number in their place.
+        """Return the drivers that may carry an order, or a test number in their place.
 
         A test number replaces them if codes on this channel come from us and have its length. On
         other channels it is treated like any number, so that responses do not reveal it.
@@ -197,6 +281,28 @@ class Admission:
         if not self._planner.plan(drivers[0], channel, purpose, long=long).fits(fixed.code):
             return drivers
         return [fixed.standing_for(drivers[0])]
+
+    def refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> Reason | None:
+        """Return why a start to this phone is refused, on this channel if one is named; None if it is not.
+
+        `owned` is whether the phone belongs to the user already.
+        """
+        allowed = self._parts.policy.allowed_regions
+        if phone.kind is PhoneKind.UNKNOWN and not owned:
+            return Reason.DESTINATION_NOT_ALLOWED
+        if phone.kind is PhoneKind.REFUSED or (allowed is not None and phone.region not in allowed):
+            return Reason.DESTINATION_NOT_ALLOWED
+        if phone.kind is PhoneKind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
+            return Reason.DESTINATION_NOT_ALLOWED
+        if not self._parts.router.channels:
+            return Reason.NOT_CONFIGURED
+        if channel is not None and channel not in self._parts.router.channels:
+            return Reason.CHANNEL_UNAVAILABLE
+        if not any(
+            self._parts.router.serves(c, phone) for c in ([channel] if channel else self._parts.router.preferred)
+        ):
+            return Reason.DESTINATION_NOT_ALLOWED
+        return None
 
     def resendable(self, record: Verification) -> Sequence[Channel]:
         """Return the channels that a resend would accept, apart from the delay and the quotas."""
@@ -214,13 +320,20 @@ class Admission:
 
         usable = self.usable(record.purpose, record.proved_channels)
         channels = self._parts.router.channels if usable is None else usable
-        return [channel for channel in dict.fromkeys([*channels, record.channel]) if serves(channel)]
+        return [channel for channel in allowed(record, dict.fromkeys([*channels, record.channel])) if serves(channel)]
 
     def usable(self, purpose: str, proved: str) -> Sequence[Channel] | None:
         """Return the channels of a purpose that requires several, the preferred ones first.
 
-        None for every other purpose. Those that are `proved` already are left out.
+        None for every other purpose. Those that are `proved` already are left out, and those that the
+        policy opens only after a call.
         """
+        left = self._left(purpose, proved)
+        if left is not None and self._parts.policy.call_first and Channel.INBOUND_CALL in left:
+            return [Channel.INBOUND_CALL]
+        return left
+
+    def _left(self, purpose: str, proved: str) -> Sequence[Channel] | None:
         wanted = self._parts.policy.required_for(purpose)
         if wanted is None:
             return None
@@ -239,7 +352,7 @@ class Admission:
             return [channel] if channel else self._parts.router.preferred
         if channel is not None and channel not in usable:
             return Reason.CHANNEL_UNAVAILABLE
-        if not all(self._parts.router.serves(each, phone) for each in usable):
+        if not all(self._parts.router.serves(each, phone) for each in self._left(purpose, proved) or ()):
             return Reason.DESTINATION_NOT_ALLOWED
         return [channel] if channel else usable
 
@@ -277,8 +390,8 @@ class Admission:
     ) -> Admitted | Denied:
         denied = Denied(DenialReason.SHORT_CODES_CLOSED)
         for channel in channels:
-            route = self.route(channel, phone, purpose, long=long)
-            drivers = sorted(route, key=lambda driver: found is not None and driver.name != found.driver)
+            route = await self._drawn(channel, phone, purpose, found, long=long)
+            drivers = route.drivers
             longer = [driver for driver in drivers if not self._planner.plan(driver, channel, purpose).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
@@ -286,11 +399,29 @@ class Admission:
                 plan = self._planner.plan(able[0], channel, purpose, long=long)
                 record = await step(Candidate(channel, able[0], plan, short=len(longer) < len(able)))
                 if not isinstance(record, Denied):
+                    if route.rule is not None:
+                        why = route.why if able[0] is drivers[0] else Why.FAILOVER
+                        record_route(f"{route.rule.number}:{why}")
                     return Admitted(record, channel, able, long=long)
                 if record.why is not DenialReason.SHORT_CODES_CLOSED:
                     return record
                 denied, closed = record, True
         return denied
+
+    async def _drawn(
+        self, channel: Channel, phone: PhoneNumber, purpose: str, found: Verification | None, *, long: bool
+    ) -> Route:
+        """Draw the order of the drivers for one order; a resend stays with its driver while that one responds."""
+        drivers = self.route(channel, phone, purpose, long=long)
+        if not drivers or isinstance(drivers[0], TestNumber):
+            return Route(drivers)
+        names = [driver.name for driver in drivers]
+        route = self._parts.router.drawn(channel, phone, drivers, await self._statistics.of(channel, phone, names))
+        if found is None or found.driver not in names:
+            return route
+        same_first = sorted(route.drivers, key=lambda driver: driver.name != found.driver)
+        ready = self._parts.router.responding_first(same_first)
+        return replace(route, drivers=ready, why=Why.RESEND if ready[0] is same_first[0] else Why.FAILOVER)
 
     def _test_number(self, phone: PhoneNumber) -> TestNumber | None:
         """Return the test number's entry until its last day has ended; None for every other phone."""
@@ -311,67 +442,20 @@ class Admission:
             self._parts.events.emit(VerificationEvent("short_codes_off", "spraying"))
 
 
-def notice_quotas(policy: Policy, keyring: Keyring, phone: PhoneNumber) -> Sequence[Quota]:
-    """Return the quotas of a text without a code."""
-    return [replace(quota, others=False) for quota in _of_all(policy, keyring, phone, reserved=True)]
+def allowed(record: Verification, channels: Iterable[Channel]) -> Sequence[Channel]:
+    """Return those of these channels that the record may be sent on: a key can be limited to some."""
+    only = record.request.channels.split()
+    return [channel for channel in channels if not only or channel.value in only]
 
 
-def _phone_quotas(
-    parts: Components, tag: str, purpose: str | None, source: Source, *, trusted: bool
-) -> Sequence[Quota]:
-    """Return the quotas of sends to this phone: the client's own, then that of all clients."""
-    limit = parts.policy.sends_per_hour
-    if not limit:
-        return []
-    apart = f"{purpose}:" if purpose in _BUDGETS_OF_THEIR_OWN else ""
-    key = f"sends:{apart}known:{tag}" if trusted else f"sends:{apart}{tag}"
-    own = source.bucket(parts.keyring, "own") or parts.keyring.bucket("own", "")
-    return [Quota(f"{key}:{own}", limit), Quota(key, limit, others=True)]
+def throttled(refused: Denied) -> Outcome:
+    """Return the outcome of an order that the store denied for a limit."""
+    if refused.why is DenialReason.SHORT_CODES_CLOSED:
+        return Outcome(Reason.CHANNEL_UNAVAILABLE)
+    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after, sends=True)
 
 
-def _source_quotas(parts: Components, source: Source, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
-    """Return the quotas of the client's address, or of an OAuth client, with the gate of its wrong answers."""
-    policy, bucket = parts.policy, parts.keyring.bucket
-    limit_of_source, around = source.sends(policy), source.around
-    wanted = [
-        (source.bucket(parts.keyring, "address"), limit_of_source, False),
-        (bucket("site", around) if around else None, limit_of_source * SITE_OF_ADDRESSES, True),
-    ]
-    quotas = _with_reserve(wanted, reserved=reserved)
-    wrong, most_wrong = source.bucket(parts.keyring, "wrong"), source.wrong_answers(policy)
-    if wrong is not None and most_wrong and not trusted:
-        quotas.append(Quota(wrong, most_wrong, gate=True))
-    return quotas
-
-
-def _of_all(policy: Policy, keyring: Keyring, phone: PhoneNumber, *, reserved: bool) -> list[Quota]:
-    """Return the quotas of the number's prefix and of the whole site."""
-    prefix = keyring.bucket("prefix", phone.prefix)
-    wanted = [(prefix, policy.sends_per_hour_per_prefix, True), ("total", policy.sends_per_hour_total, True)]
-    return _with_reserve(wanted, reserved=reserved)
-
-
-def _with_reserve(wanted: Sequence[tuple[str | None, int, bool]], *, reserved: bool) -> list[Quota]:
-    """Return quotas of key, limit and `others`. One send in five is for trusted devices and server code: `reserved`."""
-    return [
-        Quota(key, limit if reserved else limit - limit // RESERVED_SHARE, others=others)
-        for key, limit, others in wanted
-        if key is not None and limit
-    ]
-
-
-def _refusal_gates(keyring: Keyring, tag: str, source: Source, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
-    """Return the gates of orders that every provider refused.
-
-    The gates of other clients do not affect a trusted device. The site-wide gate does not apply to
-    server code, but counts the orders of server code that were refused.
-    """
-    refused = source.bucket(keyring, "refused")
-    own = [Quota(refused, source.refusals, gate=True)] if refused is not None else []
-    if around := source.around:
-        key = keyring.bucket("refused_site", around)
-        own.append(Quota(key, REFUSED_PER_SITE_OF_ADDRESSES, others=True, gate=True))
-    if trusted:
-        return [*own, Quota(f"refused:known:{tag}", REFUSED_PER_PHONE, gate=True)]
-    phone = Quota(f"refused:{tag}", REFUSED_PER_PHONE, others=True, gate=True)
-    return [*own, phone, *([] if reserved else [Quota("refused", REFUSED_TOTAL, others=True, gate=True)])]
+def require_token(user_token: str | None) -> None:
+    """Raise ValueError for a malformed token of a user at the provider."""
+    if user_token is not None and not is_token(user_token):
+        raise ValueError("user_token: use 1 to 8000 printable ASCII characters without spaces, or None")

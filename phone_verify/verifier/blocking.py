@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ..before_send import ClientFacts
 from ..drivers.base import Starts
@@ -11,8 +14,16 @@ from ..model import Channel, DeliveryReport, Outcome, Redeemed, Started, Verific
 from ..parts import Components
 from ..phone import PhoneNumber
 from ..policy import Policy
+from ..routing.explanation import ChannelRoute
 from ..sync import run
 from .operations import AsyncVerifier
+
+if TYPE_CHECKING:
+    from ..fraud.guard import FraudExplanation
+    from ..ledger.providers import Balance
+    from ..ledger.service import ServiceLedger
+
+V = TypeVar("V", bound="Verifier")
 
 
 class Verifier:
@@ -24,7 +35,22 @@ class Verifier:
     """
 
     def __init__(self, parts: Components) -> None:
-        self._flows = AsyncVerifier(parts)
+        flows = AsyncVerifier(parts)
+        self._current: Callable[[], AsyncVerifier] = lambda: flows
+
+    def for_service(self, name: str) -> Self:
+        """Return the verifier of the service with this name; changes of the service take effect in it.
+
+        Raises `LookupError` if the site has no such service, here and in an operation after it was
+        deleted, and `StoreError` if the services cannot be read.
+        """
+        run(self._flows.for_service(name))
+        return following(type(self), lambda: run(self._flows.for_service(name)))
+
+    @property
+    def service(self) -> str:
+        """The name of the service."""
+        return self._flows.service
 
     @property
     def policy(self) -> Policy:
@@ -53,7 +79,11 @@ class Verifier:
     @property
     def flows(self) -> AsyncVerifier:
         """The `AsyncVerifier` behind this verifier, for callers that combine coroutines."""
-        return self._flows
+        return self._current()
+
+    @property
+    def _flows(self) -> AsyncVerifier:
+        return self._current()
 
     def tag(self, phone: PhoneNumber) -> str:
         """Return the keyed digest under which a phone is counted and looked up.
@@ -99,6 +129,7 @@ class Verifier:
         proof: str | None = None,
         client: ClientFacts | None = None,
         oauth_client: str = "",
+        access_key: str = "",
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -113,7 +144,8 @@ class Verifier:
         them (evand: `event_id`). `proof`: that of the verification before this one, with its secret
         in `shown`, if the purpose requires several channels. `client`: the request that triggered
         this start, for the site's `before_send`. `oauth_client`: id of the OAuth client that starts
-        it; its limits apply in place of those of the address.
+        it; its limits apply in place of those of the address. `access_key`: id of the access key with
+        which another program starts it; it has the same limits.
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
@@ -138,6 +170,7 @@ class Verifier:
                 proof=proof,
                 client=client,
                 oauth_client=oauth_client,
+                access_key=access_key,
             )
         )
 
@@ -153,6 +186,7 @@ class Verifier:
         user_token: str | None = None,
         client: ClientFacts | None = None,
         oauth_client: str = "",
+        access_key: str = "",
     ) -> Outcome:
         """Send again for an open verification, on another `channel` if one is given.
 
@@ -173,28 +207,61 @@ class Verifier:
                 user_token=user_token,
                 client=client,
                 oauth_client=oauth_client,
+                access_key=access_key,
             )
         )
 
-    def check(self, id: str, secret: str, typed: str, *, address: str | None = None, oauth_client: str = "") -> Outcome:
+    def check(
+        self,
+        id: str,
+        secret: str,
+        typed: str,
+        *,
+        address: str | None = None,
+        oauth_client: str = "",
+        access_key: str = "",
+    ) -> Outcome:
         """Check the code that the user typed.
 
         The outcome for a correct code holds `proof`, for `redeem`. `typed` may contain spaces,
         dashes and non-ASCII digits. `address` is the client's address, for the limit on its wrong
-        answers; that of the `oauth_client` takes its place. Consuming the attempt and comparing the
+        answers; that of the `oauth_client` or the `access_key` takes its place. Consuming the attempt and comparing the
         code is one atomic step, so concurrent guesses cannot exceed the limit. Refusals: not found,
         closed, malformed code (no attempt consumed), too many requests, wrong code, provider
         unavailable (attempt consumed). Raises `StoreError`.
         """
-        return run(self._flows.check(id, secret, typed, address=address, oauth_client=oauth_client))
+        return run(
+            self._flows.check(id, secret, typed, address=address, oauth_client=oauth_client, access_key=access_key)
+        )
 
-    def poll(self, id: str, secret: str) -> Outcome:
+    def poll(
+        self,
+        id: str,
+        secret: str,
+        *,
+        may_send: bool = False,
+        address: str | None = None,
+        client: ClientFacts | None = None,
+        oauth_client: str = "",
+        access_key: str = "",
+    ) -> Outcome:
         """Return the current status, with `proof` once verified.
 
         Refusal: not found. Raises `StoreError`. For an open inbound call the provider is queried,
-        every three seconds at most.
+        every three seconds at most. With `may_send` an order whose user has not answered in time moves
+        to the channel that the policy names.
         """
-        return run(self._flows.poll(id, secret))
+        return run(
+            self._flows.poll(
+                id,
+                secret,
+                may_send=may_send,
+                address=address,
+                client=client,
+                oauth_client=oauth_client,
+                access_key=access_key,
+            )
+        )
 
     def get(self, id: str, secret: str) -> Outcome:
         """Return the current status, with `proof` once verified, without a request to a provider.
@@ -208,7 +275,8 @@ class Verifier:
 
         Check the secret in the webhook's URL first: this method does not. If the provider can be
         queried, the webhook only triggers a query. Delivery reports are only logged. A webhook
-        without the signature that its provider adds is rejected. Raises `StoreError`.
+        without the signature that its provider adds is rejected. Raises `StoreError`, unless the reply
+        rejects a call.
         """
         return run(self._flows.receive(driver_name, request))
 
@@ -263,6 +331,20 @@ class Verifier:
         are logged.
         """
         return run(self._flows.notify(phone, text))
+
+    def explain_routes(self, phone: PhoneNumber) -> Sequence[ChannelRoute]:
+        """Return by channel which drivers may carry orders to this phone, in which shares, and why.
+
+        Nothing is sent. Raises `StoreError`.
+        """
+        return run(self._flows.explain_routes(phone))
+
+    def explain_fraud(self, phone: PhoneNumber) -> FraudExplanation | None:
+        """Return how the fraud guard weighs a visitor's order to this phone now; None if the site has no guard.
+
+        Nothing is sent, and nothing counted. Raises `StoreError`.
+        """
+        return run(self._flows.explain_fraud(phone))
 
     def unlock(self, phone: PhoneNumber) -> bool:
         """Reset the failure counters of a phone and their lockouts.
@@ -328,9 +410,54 @@ class Verifier:
         """
         return run(self._flows.purge(limit))
 
+    def send_queued(self, only: tuple[str, int] | None = None) -> bool:
+        """Send the order that waits longest, or this one of a verification and send number, for a worker.
+
+        Return whether one was due. Safe in several workers at the same time. Raises `StoreError`; the order
+        is then due again after a minute.
+        """
+        return run(self._flows.send_queued(only))
+
+    @property
+    def ledger(self) -> ServiceLedger | None:
+        """The ledger; None if the site has none."""
+        return self._flows.ledger
+
+    def settle_ledger(self, limit: int = 500) -> int:
+        """Settle at most `limit` attempts that stayed open longer than a verification can be.
+
+        Return how many verifications changed. Raises `StoreError`.
+        """
+        return run(self._flows.settle_ledger(limit))
+
+    def look_up_deliveries(self, limit: int = 50, now: datetime | None = None) -> int:
+        """Ask providers what became of at most `limit` orders whose delivery is not known, and write it.
+
+        Return how many providers answered. Raises `StoreError`.
+        """
+        return run(self._flows.look_up_deliveries(limit, now))
+
+    def purge_ledger(self, keep: timedelta, limit: int = 1000) -> int:
+        """Delete at most `limit` attempts older than this; return how many. Raises `StoreError`."""
+        return run(self._flows.purge_ledger(keep, limit))
+
+    def provider_balances(self, wanted: Mapping[str, Decimal]) -> list[Balance]:
+        """Ask every provider that can report it for the site's account; raise alarms for low balances.
+
+        Raises `StoreError`.
+        """
+        return run(self._flows.provider_balances(wanted))
+
     def erase(self, phone: PhoneNumber) -> int:
         """Delete everything stored about a phone, counters included.
 
         Return the number of verifications deleted. Raises `StoreError`.
         """
         return run(self._flows.erase(phone))
+
+
+def following(kind: type[V], current: Callable[[], AsyncVerifier]) -> V:
+    """Return a verifier whose operations are those of the `AsyncVerifier` that `current` returns at that time."""
+    made = kind.__new__(kind)
+    made._current = current
+    return made

@@ -10,18 +10,16 @@ its drivers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any
 
 from ..before_send import ClientFacts
-from ..codes import binding_digest, new_id, new_secret, normalise
+from ..codes import new_id, new_secret, normalise
 from ..delivery import Undelivered
 from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
-from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
-from ..exchange import WebhookRequest, WebhookResult, is_token
+from ..exchange import WebhookRequest, WebhookResult
 from ..inbound import InboundCalls
 from ..lifecycle import AttemptResult, Opening, Spent, has_proof
 from ..limits import Answering, DenialReason, Denied
@@ -38,48 +36,22 @@ from ..model import (
     is_id,
 )
 from ..parts import Components
-from ..phone import PhoneKind, PhoneNumber
-from ..policy import VOICE_CHANNELS
+from ..phone import PhoneNumber
 from ..tokens.proof import Proofs
-from .admission import Admission, Asked, Candidate, Sends
+from .admission import Admission, Asked, Candidate, Sends, allowed, require_token, throttled
 from .combined import channels_left
+from .fallback import Fallbacks
+from .limited import LimitedVerifiers
+from .queued import QueuedOperations
 from .redemption import MAX_SECRETS, Redemption
-from .server_code import ServerOperations
+from .reporting import operation
 from .sources import Source
 from .streaming import Streaming
 
 log = logging.getLogger("phone_verify")
 
-P = ParamSpec("P")
-T = TypeVar("T")
-_Flow: TypeAlias = "Callable[Concatenate[AsyncVerifier, P], Coroutine[Any, Any, T]]"
 
-
-def _operation(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
-    """Emit an event with the outcome, the duration and the time spent on providers."""
-
-    def around(flow: _Flow[P, T]) -> _Flow[P, T]:
-        @wraps(flow)
-        async def wrapper(self: AsyncVerifier, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            events, ticks = self._parts.events, self._parts.ticks
-            if not events.has_listeners:
-                return await flow(self, *args, **kwargs)
-            phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
-            with events.span(name), collect_provider_use() as use:
-                began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
-                try:
-                    result = await flow(self, *args, **kwargs)
-                    record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
-                finally:
-                    events.emit(use.added_to(replace(record, seconds=ticks() - began)))
-                return result
-
-        return wrapper
-
-    return around
-
-
-class AsyncVerifier(ServerOperations):
+class AsyncVerifier(QueuedOperations):
     """Verifies phone numbers in async applications.
 
     Create one and reuse it across tasks and event loops. The store and the transport must not block
@@ -92,11 +64,14 @@ class AsyncVerifier(ServerOperations):
         self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
         self._redemption = Redemption(parts, self._proofs)
-        self._admission = Admission(parts, self._planner)
+        self._admission = Admission(parts, self._planner, self._delivery.statistics)
         self._limits, self._rights = self._admission.limits, parts.rights
-        self.streaming = Streaming(parts, self._inbound)
+        self.fallbacks = Fallbacks(parts.policy.fallbacks)
+        self.streaming = Streaming(parts, self._inbound, self.fallbacks)
+        #: The verifiers of the same records that order on some of the channels only.
+        self.limited: LimitedVerifiers[AsyncVerifier] = LimitedVerifiers(parts, AsyncVerifier)
 
-    @_operation("start")
+    @operation("start")
     async def start(
         self,
         phone: PhoneNumber,
@@ -115,6 +90,7 @@ class AsyncVerifier(ServerOperations):
         proof: str | None = None,
         client: ClientFacts | None = None,
         oauth_client: str = "",
+        access_key: str = "",
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -136,20 +112,21 @@ class AsyncVerifier(ServerOperations):
         its phone, purpose and `subject` must be the same. `client` is the
         request that triggered this start, for the site's `before_send`. `oauth_client` is the id of
         the OAuth client that starts it: its limits apply in place of those of the address, and
-        `held_by` finds the secret.
+        `held_by` finds the secret. `access_key` is the id of the access key, which has the same limits.
 
         Refusals: invalid proof, destination not allowed, not configured, channel unavailable, too many requests,
         send refused, hook failed, delivery failed. Raises `StoreError` if the store is unavailable and `ValueError`
-        for a malformed `user_token` and for an unknown or malformed option.
+        for a malformed `user_token`, an unknown or malformed option, and a purpose that the service does not have.
         """
-        _require_token(user_token)
+        require_token(user_token)
+        self.services.require(purpose)
         self._delivery.check_options(options or {})
         channel = None if channel is None else Channel(channel)
         phone = phone.current
         earlier = await self._redemption.earlier(proof, shown, phone, purpose, subject) if proof is not None else None
         if proof is not None and earlier is None:
             return Outcome(Reason.INVALID_PROOF)
-        if refusal := self._refused_destination(phone, channel, owned=owned):
+        if refusal := self._admission.refused_destination(phone, channel, owned=owned):
             return Outcome(refusal)
         proved = earlier.proved_channels if earlier is not None else ""
         channels = self._admission.startable(phone, purpose, proved, channel)
@@ -161,9 +138,9 @@ class AsyncVerifier(ServerOperations):
             secret = self.keyring.client_secrets(oauth_client, id)[0]
         trusted = self._trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
-        source = Source(address, oauth_client)
+        source = Source(address, oauth_client, access_key)
         sends = Sends(self._parts, phone, tag, apart, source, trusted=trusted, reserved=reserved)
-        bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]
+        bindings = [self._parts.binding(old) for old in list(shown)[:MAX_SECRETS]]
         budget = self._admission.budget(phone, purpose, subject, proved)
 
         async def open_with(candidate: Candidate) -> Verification | Denied:
@@ -172,45 +149,55 @@ class AsyncVerifier(ServerOperations):
                 tag=tag,
                 phone=phone,
                 purpose=purpose,
-                service="default",
-                binding=binding_digest(secret),
+                service=self._parts.service,
+                binding=self._parts.binding(secret),
                 locale=locale,
                 trusted=trusted,
                 subject=self.keyring.subject(subject),
                 budget=budget.value,
                 proved_channels=proved,
+                access_key=access_key,
+                channels=" ".join(self._parts.only),
             )
             opening = self._opening(request, candidate, bindings)
             return await self._store.open(opening, sends.of_phone, self._limits, self._now())
 
         client = client or ClientFacts(address)
-        asked = Asked(client, locale, signed_in=bool(subject), by_client=by_client)
+        asked = Asked(client, locale, signed_in=bool(subject), by_client=by_client, owned=owned)
         admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget, asked)
         if isinstance(admitted, Outcome):
             return admitted
         if isinstance(admitted, Denied):
-            return _throttled(admitted)
-        carried = await self._delivery.carry(
-            admitted, bindings, again=False, client=client, user_token=user_token, options=options
+            return throttled(admitted)
+        carried = await self._carry(
+            admitted,
+            bindings,
+            client,
+            sends,
+            user_token=user_token,
+            options=options,
+            access_key=access_key,
+            waits=earlier is None,
         )
         if isinstance(carried, Undelivered):
-            if carried.refused:
-                await sends.give_back(admitted.record)
+            await sends.give_back(admitted.record, carried)
             await self._store.settle(admitted.record.id, Status.FAILED, self._now())
-            return Outcome(Reason.DELIVERY_FAILED, cause=carried.cause)
+            await self._delivery.failed(admitted.record)
+            return Outcome(carried.reason, cause=carried.cause)
         if isinstance(carried, Denied):
             return self._outcome_of(carried)
         # Only now, so that a refused order does not cost the visitor the proof. Without the secret,
         # the record of a start that loses this race is of no use to anyone.
         if earlier is not None and not await self._redemption.consume(earlier, subject):
             await self._store.settle(carried.id, Status.CANCELLED, self._now())
+            await self._delivery.cancelled(carried)
             return Outcome(Reason.INVALID_PROOF)
         left = channels_left(self.policy, carried)
         return Started(
             verification=carried, secret=secret, channels=self._admission.resendable(carried), channels_left=left
         )
 
-    @_operation("resend")
+    @operation("resend")
     async def resend(
         self,
         id: str,
@@ -223,31 +210,37 @@ class AsyncVerifier(ServerOperations):
         user_token: str | None = None,
         client: ClientFacts | None = None,
         oauth_client: str = "",
+        access_key: str = "",
     ) -> Outcome:
         """Send again, on another channel if one is given.
 
         Never resets attempts, never extends `expires_at`. Refusals: not found, closed, channel
         unavailable, too many requests, send refused, hook failed, delivery failed. The code sent
-        before stays valid.
+        before stays valid. One that an access key started stays on the key's channels and counts for the
+        key, and is refused if the key was revoked or has expired.
         """
-        _require_token(user_token)
+        require_token(user_token)
         channel = None if channel is None else Channel(channel)
         found = await self._bound(id, secret)
         if isinstance(found, Outcome):
             return found
         if not found.open:
             return self._outcome_for(found, Reason.CLOSED)
+        # Also in calls with the key: an event stream that it opened may outlast it.
+        if not await self._keys_are_usable(found.request.access_key, access_key):
+            return self._outcome_for(found, Reason.SEND_REFUSED)
+        starter = found.request.access_key if found.request.access_key != access_key else ""
         usable = self._admission.usable(found.purpose, found.proved_channels)
         others = (c for c in (self.router.preferred if usable is None else usable) if c is not found.channel)
-        channels = [channel] if channel else [found.channel, *others]
+        channels = allowed(found, [channel] if channel else [found.channel, *others])
         if channel not in (None, found.channel) and usable is not None and channel not in usable:
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         if not any(self._admission.route(c, found.phone, found.purpose) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         apart, reserved = found.purpose if owned or not by_client else None, found.trusted or not by_client
-        source = Source(address, oauth_client)
+        source = Source(address, oauth_client, access_key, starter)
         sends = Sends(self._parts, found.phone, found.tag, apart, source, trusted=found.trusted, reserved=reserved)
-        binding = binding_digest(secret)
+        binding = self._parts.binding(secret)
 
         async def reopen_with(candidate: Candidate) -> Verification | Denied:
             return await self._store.reopen(
@@ -262,34 +255,42 @@ class AsyncVerifier(ServerOperations):
             )
 
         client = client or ClientFacts(address)
-        asked = Asked(client, found.locale, signed_in=bool(found.subject), by_client=by_client)
+        asked = Asked(client, found.locale, signed_in=bool(found.subject), by_client=by_client, owned=owned)
         admitted = await self._admission.admit(
             sends, found.phone, found.purpose, channels, reopen_with, found.counts_as, asked, found
         )
         if isinstance(admitted, Outcome):
             return admitted
         if not isinstance(admitted, Denied):
-            carried = await self._delivery.carry(admitted, [binding], again=True, client=client, user_token=user_token)
+            carried = await self._carry(
+                admitted, [binding], client, sends, again=True, user_token=user_token, access_key=access_key or starter
+            )
             if isinstance(carried, Undelivered):
-                if carried.refused:
-                    await sends.give_back(admitted.record)
-                outcome = self._outcome_for(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
+                await sends.give_back(admitted.record, carried)
+                outcome = self._outcome_for(await self._store.get(id, self._now()), carried.reason)
                 return replace(outcome, cause=carried.cause)
             return self._outcome_of(carried)
         if admitted.why is DenialReason.CLOSED:
             return self._outcome_for(admitted.record, Reason.CLOSED)
         if admitted.why is DenialReason.UNBOUND:
             return Outcome(Reason.NOT_FOUND)
-        return replace(_throttled(admitted), verification=admitted.record)
+        return replace(throttled(admitted), verification=admitted.record)
 
-    @_operation("check")
+    @operation("check")
     async def check(
-        self, id: str, secret: str, typed: str, *, address: str | None = None, oauth_client: str = ""
+        self,
+        id: str,
+        secret: str,
+        typed: str,
+        *,
+        address: str | None = None,
+        oauth_client: str = "",
+        access_key: str = "",
     ) -> Outcome:
         """Check a code as the user typed it; the outcome for a correct code holds the proof.
 
         `address` is the client's address, for the limit on its wrong answers over all phones; that of
-        the `oauth_client` takes its place.
+        the `oauth_client` or the `access_key` takes its place.
         Consuming the attempt and comparing the code is one atomic step of the store. Refusals: not
         found, closed, malformed code (no attempt consumed), too many requests, wrong code, provider
         unavailable (the provider could not check its code; the attempt is consumed).
@@ -298,10 +299,11 @@ class AsyncVerifier(ServerOperations):
             return Outcome(Reason.NOT_FOUND)
         code = normalise(typed) or ""
         digests = self.keyring.digests(id, code)
-        source = Source(address, oauth_client)
+        source = Source(address, oauth_client, access_key)
         answering = Answering(source.bucket(self.keyring, "wrong"), self._rights.due())
         limits = source.limits(self._limits, self.policy)
-        spent = await self._store.spend(id, binding_digest(secret), digests, len(code), limits, answering, self._now())
+        binding = self._parts.binding(secret)
+        spent = await self._store.spend(id, binding, digests, len(code), limits, answering, self._now())
         if isinstance(spent, Denied):
             match spent.why:
                 case DenialReason.UNBOUND:
@@ -313,27 +315,49 @@ class AsyncVerifier(ServerOperations):
                 case _:
                     return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
         if spent.answer is AttemptResult.TAKEN:
-            return await self._check_remotely(spent, code, answering)
+            return await self._check_remotely(spent, code, answering, source)
         if spent.answer is AttemptResult.RIGHT:
             self._rights.add(answering.rights)
+            await self._delivery.verified(spent.record, source.networks)
         return self._outcome_for(spent.record, None if spent.answer is AttemptResult.RIGHT else Reason.WRONG_CODE)
 
-    @_operation("poll")
-    async def poll(self, id: str, secret: str) -> Outcome:
+    @operation("poll")
+    async def poll(
+        self,
+        id: str,
+        secret: str,
+        *,
+        may_send: bool = False,
+        address: str | None = None,
+        client: ClientFacts | None = None,
+        oauth_client: str = "",
+        access_key: str = "",
+    ) -> Outcome:
         """Return the current status; the outcome holds the proof once verified.
 
         For an open inbound call the provider is queried, every three seconds at most for one
-        verification, over all processes. Without a change the outcome is the same as that of `get`.
-        Refusal: not found. Raises `StoreError`.
+        verification, over all processes. With `may_send` an order whose user has not answered in time
+        moves to the channel that the policy names, once and as a resend of this client. Without a
+        change the outcome is the same as that of `get`. Refusal: not found. Raises `StoreError`.
         """
         found = await self._bound(id, secret)
         if isinstance(found, Outcome):
             return found
-        binding = binding_digest(secret)
+        if may_send and (channel := self.fallbacks.due(found)) is not None:
+            self.fallbacks.remember(found)
+            by: dict[str, Any] = {
+                "address": address,
+                "client": client,
+                "oauth_client": oauth_client,
+                "access_key": access_key,
+            }
+            moved = await self.resend(id, secret, channel=channel, by_client=True, **by)
+            found = moved.verification or found  # a refused move leaves the order as it is
+        binding = self._parts.binding(secret)
         if self._inbound.may_query(found) and await self._store.may_poll(id, binding, self._now()):
             await self._inbound.query(found)
             found = await self._store.get(id, self._now()) or found
-        return self._outcome_for(found)
+        return await self._with_cause(self._outcome_for(found))
 
     async def get(self, id: str, secret: str) -> Outcome:
         """Return the current status without a request to a provider.
@@ -343,20 +367,20 @@ class AsyncVerifier(ServerOperations):
         `StoreError`.
         """
         found = await self._bound(id, secret)
-        return found if isinstance(found, Outcome) else self._outcome_for(found)
+        return found if isinstance(found, Outcome) else await self._with_cause(self._outcome_for(found))
 
-    @_operation("receive")
+    @operation("receive")
     async def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         """Process a webhook for this driver; return whether it verified a call, and what to reply.
 
         The caller must have checked the secret in the webhook's URL. If the provider can be
         queried, the event only triggers a query and the response decides; otherwise the event must
         match exactly one open claim. Delivery reports are only logged. A webhook without the
-        signature that its provider adds is rejected. Raises `StoreError`.
+        signature that its provider adds is rejected. Raises `StoreError`, unless the reply rejects a call.
         """
         return await self._inbound.receive(driver_name, request)
 
-    @_operation("cancel")
+    @operation("cancel")
     async def cancel(self, id: str, secret: str) -> Outcome:
         """Cancel an open verification.
 
@@ -366,10 +390,11 @@ class AsyncVerifier(ServerOperations):
         found = await self._bound(id, secret)
         if isinstance(found, Outcome):
             return found
-        await self._store.settle(id, Status.CANCELLED, self._now())
+        if await self._store.settle(id, Status.CANCELLED, self._now()):
+            await self._delivery.cancelled(found)
         return Outcome()
 
-    @_operation("redeem")
+    @operation("redeem")
     async def redeem(
         self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
     ) -> Redeemed | None:
@@ -384,7 +409,7 @@ class AsyncVerifier(ServerOperations):
         """
         return await self._redemption.redeem(proof, secrets, purposes, subject)
 
-    @_operation("look")
+    @operation("look")
     async def foresee(
         self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
     ) -> Redeemed | None:
@@ -417,7 +442,7 @@ class AsyncVerifier(ServerOperations):
             return self._outcome_for(attached.record, Reason.CHANNEL_UNAVAILABLE)
         return self._outcome_for(attached.record, Reason.CLOSED)
 
-    async def _check_remotely(self, spent: Spent, code: str, answering: Answering) -> Outcome:
+    async def _check_remotely(self, spent: Spent, code: str, answering: Answering, source: Source) -> Outcome:
         record = spent.record
         driver = self.router.drivers().get(record.driver)
         right: bool | None = None
@@ -431,6 +456,7 @@ class AsyncVerifier(ServerOperations):
             return Outcome(Reason.NOT_FOUND)
         if judged.verified:
             self._rights.add(answering.rights)
+            await self._delivery.verified(judged.record, source.networks)
             return self._outcome_for(judged.record)
         if right is None:
             return self._outcome_for(judged.record, Reason.PROVIDER_UNAVAILABLE)
@@ -442,22 +468,6 @@ class AsyncVerifier(ServerOperations):
 
     async def _bound(self, id: str, secret: str) -> Verification | Outcome:
         return await self._redemption.bound(id, secret) or Outcome(Reason.NOT_FOUND)
-
-    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> Reason | None:
-        allowed = self.policy.allowed_regions
-        if phone.kind is PhoneKind.UNKNOWN and not owned:
-            return Reason.DESTINATION_NOT_ALLOWED
-        if phone.kind is PhoneKind.REFUSED or (allowed is not None and phone.region not in allowed):
-            return Reason.DESTINATION_NOT_ALLOWED
-        if phone.kind is PhoneKind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
-            return Reason.DESTINATION_NOT_ALLOWED
-        if not self.router.channels:
-            return Reason.NOT_CONFIGURED
-        if channel is not None and channel not in self.router.channels:
-            return Reason.CHANNEL_UNAVAILABLE
-        if not any(self.router.serves(c, phone) for c in ([channel] if channel else self.router.preferred)):
-            return Reason.DESTINATION_NOT_ALLOWED
-        return None
 
     def _opening(self, request: Request, candidate: Candidate, shown: Sequence[bytes]) -> Opening:
         planned, key_id, digest = candidate.plan, self.keyring.key_id, None
@@ -487,14 +497,3 @@ class AsyncVerifier(ServerOperations):
             proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
         left = channels_left(self.policy, record)
         return Outcome(reason, record, proof=proof, channels=self._admission.resendable(record), channels_left=left)
-
-
-def _require_token(user_token: str | None) -> None:
-    if user_token is not None and not is_token(user_token):
-        raise ValueError("user_token: use 1 to 8000 printable ASCII characters without spaces, or None")
-
-
-def _throttled(refused: Denied) -> Outcome:
-    if refused.why is DenialReason.SHORT_CODES_CLOSED:
-        return Outcome(Reason.CHANNEL_UNAVAILABLE)
-    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after, sends=True)

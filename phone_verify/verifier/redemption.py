@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ..codes import binding_digest
 from ..lifecycle import redeem
 from ..lines import served_by
 from ..model import Redeemed, Verification, is_id
@@ -46,9 +45,9 @@ class Redemption:
             return None
         own = self._parts.keyring.subject(subject)
         for secret in list(secrets)[:MAX_SECRETS]:
-            if self._parts.policy.required_channels and await self._lacks_channels(id, secret):
+            if self._parts.policy.combines and await self._lacks_channels(id, secret):
                 return None
-            record = await self._parts.store.redeem(id, binding_digest(secret), own, self._parts.now())
+            record = await self._parts.store.redeem(id, self._parts.binding(secret), own, self._parts.now())
             if record is not None and record.closed_at is not None and not channels_left(self._parts.policy, record):
                 return _redeemed(record, record.closed_at)
         return None
@@ -84,7 +83,7 @@ class Redemption:
     async def bound(self, id: str, secret: str) -> Verification | None:
         """Return the verification with this id and secret."""
         record = await self._parts.store.get(id, self._parts.now()) if is_id(id) else None
-        if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
+        if record is None or not hmac.compare_digest(record.binding, self._parts.binding(secret)):
             return None
         return record
 

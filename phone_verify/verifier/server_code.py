@@ -5,20 +5,27 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self, cast
 
-from ..codes import binding_digest
 from ..delivery import Delivery
-from ..drivers.base import ReportsDelivery, SendsNotices, Starts
-from ..errors import ProviderError, StoreError, UnclearError
+from ..drivers.base import ReportsDelivery, Starts
+from ..errors import ProviderError, UnclearError
 from ..limits import Denied, Quota
 from ..model import Channel, DeliveryReport, Status, is_id
 from ..parts import Components
 from ..phone import PhoneNumber
-from .admission import notice_quotas
+from ..routing.explanation import ChannelRoute, explain
+from .accounting import LedgerOperations
 from .devices import DeviceOperations
+from .notices import Notices
 from .repeats import Repeats
+from .services import ServiceAccess
 from .token_checks import TokenChecks
+
+if TYPE_CHECKING:
+    from ..fraud.guard import FraudExplanation
 
 log = logging.getLogger("phone_verify")
 
@@ -28,7 +35,7 @@ SESSIONS_KEPT = timedelta(days=3650)
 _MOST_GENERATIONS = 2**31 - 1
 
 
-class ServerOperations(DeviceOperations):
+class ServerOperations(DeviceOperations, LedgerOperations):
     """Looks up, notifies, unlocks, cancels and deletes, on behalf of the site."""
 
     def __init__(self, parts: Components) -> None:
@@ -37,7 +44,12 @@ class ServerOperations(DeviceOperations):
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         #: Requests with an idempotency key.
         self.repeats = Repeats(parts)
-        self._token_checks = TokenChecks(parts)
+        self._token_checks, self._notices = TokenChecks(parts), Notices(parts, self._delivery)
+        self.events, self.ticks = parts.events, parts.ticks
+        #: The access keys of other programs; None if the site has none.
+        self.keys = parts.keys
+        #: The services of the site.
+        self.services: ServiceAccess[Self] = ServiceAccess(cast("Self", self), parts)
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -48,6 +60,18 @@ class ServerOperations(DeviceOperations):
     def drivers(self) -> Mapping[str, Starts]:
         """All configured drivers by name."""
         return self.router.drivers()
+
+    @property
+    def service(self) -> str:
+        """The name of the service whose verifications these are."""
+        return self._parts.service
+
+    async def for_service(self, name: str) -> Self:
+        """Return the verifier of the service with this name as it is now; do not keep it: services change.
+
+        Raises `LookupError` if the site has no such service, `StoreError` if they cannot be read.
+        """
+        return await self.services.named(name)
 
     @property
     def has_before_send(self) -> bool:
@@ -79,10 +103,12 @@ class ServerOperations(DeviceOperations):
         if not isinstance(driver, ReportsDelivery):
             return None
         try:
-            return await self._delivery.converse(driver.delivery(record.reference), driver)
+            report = await self._delivery.converse(driver.delivery(record.reference), driver)
         except (ProviderError, UnclearError) as error:
             log.warning("%s could not report the delivery status of an order: %s", driver.name, error)
             return None
+        await self._delivery.reported(driver.name, replace(report, reference=record.reference))
+        return report
 
     async def held_by(self, client: str, phone: PhoneNumber, purposes: Collection[str]) -> tuple[str, str] | None:
         """Return id and secret of the newest verification that an OAuth client started for this phone.
@@ -94,7 +120,7 @@ class ServerOperations(DeviceOperations):
         found = [record for record in await self._store.recent(tag, self._now()) if record.purpose in purposes]
         for record in sorted(found, key=lambda record: record.created_at, reverse=True):
             for secret in self.keyring.client_secrets(client, record.id):
-                if hmac.compare_digest(record.binding, binding_digest(secret)):
+                if hmac.compare_digest(record.binding, self._parts.binding(secret)):
                     return record.id, secret
         return None
 
@@ -152,7 +178,11 @@ class ServerOperations(DeviceOperations):
 
         For server code, like an admin action. Raises `StoreError`.
         """
-        return is_id(id) and await self._store.settle(id, Status.CANCELLED, self._now())
+        found = await self._store.get(id, self._now()) if is_id(id) else None
+        if found is None or not await self._store.settle(id, Status.CANCELLED, self._now()):
+            return False
+        await self._delivery.cancelled(found)
+        return True
 
     async def purge(self, limit: int = 1000) -> int:
         """Delete at most `limit` expired records and counters; return how many were deleted.
@@ -165,31 +195,39 @@ class ServerOperations(DeviceOperations):
     async def erase(self, phone: PhoneNumber) -> int:
         """Delete everything that the store keeps about a phone, counters included.
 
-        Return the number of verifications deleted. Raises `StoreError`.
+        In the ledger the amounts stay, without the phone. Return the number of verifications deleted.
+        Raises `StoreError`.
         """
-        return await self._store.erase(self.keyring.tag(phone), self._now())
+        tag = self.keyring.tag(phone)
+        erased = await self._store.erase(tag, self._now())
+        if self._parts.ledger is not None:
+            await self._parts.ledger.ledger.erase(tag)
+        if self._parts.sends is not None:
+            await self._parts.sends.erase(tag)
+        return erased
 
     async def notify(self, phone: PhoneNumber, text: str) -> bool:
         """Send a text without a code by SMS; return whether a provider accepted it.
 
-        It counts towards the quotas of the number's prefix and of the site. Never raises: errors
-        are logged.
+        It counts towards the quotas of the number's prefix and of the site, and towards the caps and the
+        balance of the service. Never raises: errors are logged.
         """
-        phone = phone.current
-        driver = next((d for d in self.router.route(Channel.SMS, phone) if isinstance(d, SendsNotices)), None)
-        if driver is None:
-            log.warning("a notice was not sent: no SMS driver carries texts without a code to this number")
-            return False
-        try:
-            quotas = notice_quotas(self.policy, self.keyring, phone)
-            if isinstance(await self._store.count(quotas, self._now()), Denied):
-                log.warning("a notice was not sent: the quota of sends is used up")
-                return False
-            await self._delivery.converse(driver.notice(phone, text), driver)
-        except (ProviderError, UnclearError, StoreError) as error:
-            log.warning("%s did not send a notice: %s", driver.name, error)
-            return False
-        return True
+        return await self._notices.send(phone.current, text)
+
+    async def explain_routes(self, phone: PhoneNumber) -> Sequence[ChannelRoute]:
+        """Return by channel which drivers may carry orders to this phone, in which shares, and why.
+
+        Nothing is sent. Reads the conversions of rules that use them. Raises `StoreError`.
+        """
+        return await explain(self.router, self._store, phone, self._now())
+
+    async def explain_fraud(self, phone: PhoneNumber) -> FraudExplanation | None:
+        """Return how the fraud guard weighs a visitor's order to this phone now; None if the site has no guard.
+
+        Nothing is sent, and nothing counted. Raises `StoreError`.
+        """
+        guard = self._parts.fraud
+        return None if guard is None else await guard.explain(phone, self._store, self._now())
 
     async def unlock(self, phone: PhoneNumber) -> bool:
         """Reset the failure counters of a phone and their lockouts, also those of trusted devices.

@@ -10,6 +10,7 @@ from ..limits import Denied, Quota
 from ..model import Verification
 from ..parts import Components
 from ..policy import HARD_LIFE
+from .fallback import Fallbacks
 
 #: Streams of one verification, over all processes: tabs and reconnects of one visitor.
 MAX_STREAMS = 4
@@ -18,8 +19,8 @@ MAX_STREAMS = 4
 class Streaming:
     """Counts the open streams of each verification in the store, so that the limit holds over all processes."""
 
-    def __init__(self, parts: Components, inbound: InboundCalls) -> None:
-        self._parts, self._inbound = parts, inbound
+    def __init__(self, parts: Components, inbound: InboundCalls, fallbacks: Fallbacks) -> None:
+        self._parts, self._inbound, self._fallbacks = parts, inbound, fallbacks
 
     async def enter(self, id: str, entered: Callable[[Sequence[datetime]], None]) -> None:
         """Take a place and call `entered` with what `leave` needs, or do nothing if all are taken.
@@ -40,8 +41,8 @@ class Streaming:
         await self._parts.store.uncount([_places(id)], windows, self._parts.now())
 
     def may_query(self, record: Verification) -> bool:
-        """Return whether `poll` would query a provider about this record, apart from the interval."""
-        return self._inbound.may_query(record)
+        """Return whether `poll` would ask a provider about this record or send again, apart from the interval."""
+        return self._inbound.may_query(record) or self._fallbacks.due(record) is not None
 
 
 def _places(id: str) -> Quota:

@@ -21,7 +21,7 @@ _TEXTS = (
     "caller_unknown", "change", "code_title", "code_title_flash_call", "code_title_inbound_call", "confirm",
     "continue", "copied", "copy_number", "dial_number", "dial_qr", "dial_scan", "dial_wait", "called", "expires",
     "expires_inbound_call", "last_digits", "lead_code", "lead_flash_call", "lead_held", "lead_inbound_call",
-    "login_lead", "login_lead_call", "login_title", "new_call", "new_code", "next_channel", "no_call_yet",
+    "lead_voice", "login_lead", "login_lead_call", "login_title", "new_call", "new_code", "next_channel", "no_call_yet",
     "number_confirmed", "offline", "or_code", "other_caller", "other_number", "other_ways", "phone", "phone_example",
     "phone_help", "recommended", "resend_code", "resend_flash_call", "resend_in", "resend_in_flash_call",
     "resend_in_inbound_call", "resend_inbound_call", "sending", "sent_again_code", "sent_again_flash_call",
@@ -48,6 +48,8 @@ def client_settings(site: Site, lang: str, purpose: str) -> bytes:
         "digits": language.digits,
         "number": {"example": number.example, "local": number.local, "field": _field(number, texts)},
         "channels": [_channel(site, texts, channel, first=channel is channels[0]) for channel in channels],
+        # A call can arrive, or an order can move to another channel.
+        "watch": [Channel.INBOUND_CALL, *site.verifier.policy.fallbacks],
         "texts": {**{key: texts.page[key] for key in _TEXTS}, "try_again_in": texts.translated(_TRY_AGAIN)},
         "attempts": [texts.attempts_left(count) for count in range(_MOST_ATTEMPTS + 1)],
         "code_labels": [texts.code_label(count or None) for count in range(_LONGEST_CODE + 1)],

@@ -14,7 +14,7 @@ from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
 from ..http.client_facts import client_facts, with_form
 from ..http.cookies import Pairs, pairs, without_pair
-from ..http.csrf import is_same_origin
+from ..http.csrf import cross_site, is_same_origin
 from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import unavailable
 from ..http.session_notes import without_id
@@ -69,7 +69,7 @@ def show_code(
         found = _found(site, call, held, next, sets_phone)
         if isinstance(found, Redirect):
             return _carrying(message, found)
-        page = _shown(site, call, found, next, site.verifier.poll(found.id, found.secret))
+        page = _shown(site, call, found, next, _polled(site, call, found.id, found.secret))
     except StoreError as error:
         log.error("the store did not answer: %s", error)
         texts, reply = call.texts, unavailable()
@@ -135,7 +135,7 @@ def submit_code(
 
 
 def _nothing_held(site: Site, call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
-    """Redirect from the page `code` without a verification to where the visitor goes on.
+    """Redirect from the page `code` without a verification to where the visitor continues.
 
     A link on another site begins no session: its request comes without a session's cookie that is
     `SameSite=Strict`, and a new session would replace the visitor's.
@@ -183,12 +183,18 @@ def _found(site: Site, call: ApiRequest, held: Pairs, next: str, sets_phone: boo
     return _nothing_held(site, call, next, cookie)
 
 
+def _polled(site: Site, call: ApiRequest, id: str, secret: str) -> Outcome:
+    address, client = call_address(site, call), client_facts(site, call)
+    may_send = cross_site(call, site) is None
+    return site.verifier.poll(id, secret, may_send=may_send, address=address, client=client)
+
+
 def _submit_code(
     site: Site, call: ApiRequest, found: _Found, form: Mapping[str, str], next: str
 ) -> Redirect | SignIn | SetPhone | AskSite:
     id, secret, record = found.id, found.secret, found.record
     if "called" in form:
-        outcome = site.verifier.poll(id, secret)
+        outcome = _polled(site, call, id, secret)
     elif "resend" in form:
         word = field_of(form, "channel")
         if "by_itself" in form and (not record.open or word in used_channels(record)):
@@ -321,9 +327,11 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         others = [choice_of(site, texts, c) for c in accepted if c is not record.channel]
         return replace(bare, error=texts.translated(end_text(record)), choices=others)
     expires_in = representation.seconds_left(record, record.expires_at)
+    moves_at = site.verifier.flows.fallbacks.due_at(record)
     resend_in = representation.seconds_left(record, record.resend_at)
     dial, router = representation.dial(record), site.verifier.flows.router
-    lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
+    speaks = kind == "code" and record.channel_of_code is Channel.VOICE
+    lead, _, lead_end = texts.page["lead_voice" if speaks else f"lead_{kind}"].partition("{number}")
     choices = [choice_of(site, texts, c) for c in outcome.channels if c is not record.channel]
     hint = record.caller_hint if _code_kind(record) == "flash_call" else None
     line, claim = number_to_call(record), claim_of(record)
@@ -343,6 +351,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         expires_text=texts.duration(timedelta(seconds=expires_in)),
         resend_in=resend_in,
         resend_text=texts.duration(timedelta(seconds=resend_in)),
+        moves_in=representation.seconds_left(record, moves_at) if moves_at else 0,
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
         second_kind=_second_kind(record),

@@ -105,7 +105,7 @@ def show_login(
 ) -> LoginPage:
     """Return the login page, with the number of this session's newest verification if there is one.
 
-    A visitor who is signed in is told so, unless the site asks them to sign in `again`. With
+    A signed-in visitor sees a notice, unless the site asks them to sign in `again`. With
     `numbers_of`, a trusted device offers to continue with the number of its last sign-in.
     """
     said = message or Message("login")
@@ -282,7 +282,8 @@ def _start(
     entered: bool = True,
 ) -> Redirect:
     """Start a verification, or find the open one, and redirect to its page; or `back` with the error."""
-    if word and word not in [choice.value for choice in page.choices]:
+    accepted = bool(site.verifier.flows.services.accepted([purpose]))
+    if not accepted or (word and word not in [choice.value for choice in page.choices]):
         return to_page(page.next, replace(back, error=call.texts.reasons[Reason.CHANNEL_UNAVAILABLE]))
     if call.multiprocess:
         site.warn_multiprocess()
@@ -330,7 +331,11 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
 
 
 def _choices(site: Site, call: ApiRequest, chosen: str, *purposes: str) -> list[Choice]:
-    channels = [channel for channel in site.verifier.channels if site.verifier.policy.accepts(channel, *purposes)]
+    verifier = site.verifier
+    policy, accepted = verifier.policy, verifier.flows.services.accepted(purposes)
+    channels = [channel for channel in verifier.channels if policy.accepts(channel, *accepted)]
+    if not policy.offers_choice:
+        channels = channels[:1]  # one choice is not shown, and not submitted
     wanted = chosen or last_channel(call)
     wanted = wanted if wanted in channels else (channels[0] if channels else "")
     return [choice_of(site, call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]

@@ -220,11 +220,12 @@ class CodePage(Page):
 
     `kind` is `code`, `flash_call`, `inbound_call`, `more` (verified, and `choices` are the channels
     that are required as well), `proven` (only a button is left to press) or `over`. `state` is
-    `sent`, or why the page is over: `expired`, `exhausted`, `verified`, `cancelled`,
+    `sent`, or why the page has ended: `expired`, `exhausted`, `verified`, `cancelled`,
     `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the page sends it
     back as `verification`, so that no other tab's verification is meant. `phone` is the full number
     if this session entered it; otherwise the page shows `phone_hint`. `poll_path` is the API call,
-    under the mount, that returns the status. `begun_at` is the page that started the verification.
+    under the mount, that returns the status. In `moves_in` seconds the script shows the page again, by
+    which the order moves to another channel; 0 if it does not. `begun_at` is the page that started the verification.
     `number` is the full number if it would become the user's: such a page requires a confirmation,
     and no script submits it. `asks_remember` puts a box on the page, ticked if `remember`: whether to
     stay signed in on this device. `is_call` is whether the visitor calls, `is_flash_call` whether
@@ -252,6 +253,7 @@ class CodePage(Page):
     expires_text: str = ""
     resend_in: int = 0
     resend_text: str = ""
+    moves_in: int = 0
     choices: Sequence[Choice] = ()
     poll_path: str = ""
     begun_at: PageName = "login"
@@ -281,12 +283,12 @@ class CodePage(Page):
 
     @property
     def renewable(self) -> bool:
-        """Whether the page is over, and can start again for the same number."""
+        """Whether the page has ended, and can start again for the same number."""
         return self.state in ("expired", "exhausted", "cancelled", "failed")
 
     @property
     def restart(self) -> str:
-        """Return the label of the main button of a page that is over."""
+        """Return the label of the main button of a page that has ended."""
         if self.renewable:
             label = "new_call" if self.is_call else "resend_flash_call" if self.is_flash_call else "new_code"
             return self.text[label]

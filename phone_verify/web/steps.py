@@ -31,7 +31,7 @@ ABOUT_FIELD = frozenset({Reason.DESTINATION_NOT_ALLOWED, Reason.WRONG_CODE, Reas
 
 
 def is_foreign_form(site: Site, call: ApiRequest, *, has_token: bool) -> bool:
-    """Return whether a form that is not processed cannot come from a page of ours.
+    """Return whether a form that is not processed cannot come from our pages.
 
     Then it is refused: another site can post any form. `has_token` is whether it has a CSRF token
     as our own have, valid or not.
@@ -49,7 +49,7 @@ def return_unprocessed(
     kept if the browser reports that the form is ours. Visitors who are signed in by now need no
     login page. `again` is that of `show_login`.
 
-    No session is begun for a request whose origin is unknown: a form of another site comes without
+    No session is started for a request whose origin is unknown: a form of another site comes without
     the session's cookie, and a new session would replace the visitor's.
     """
     redirect = show_again(call, page, form, error, again=again)
@@ -83,7 +83,7 @@ def to_page(next: str, message: Message) -> Redirect:
 def number_in_full(call: ApiRequest, record: Verification) -> str:
     """Return the number for the session that entered it; one that was not entered stays masked.
 
-    Those are a user's own number, and one that the login page offered.
+    Those are the user's current number, and one that the login page offered.
     """
     is_own = is_for_number(record) and record.phone in current_numbers(call)
     return "" if is_own or record.id in call.not_entered else spoken(record.phone)

@@ -13,10 +13,12 @@ from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.http.bearer import checked_token, note_sign_in, token_of, user_and_age
+from tests.cases import in_one_test
 
 PHONE = PhoneNumber("+989120000000")
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("header", "token"),
     [

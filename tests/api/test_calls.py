@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
 from phone_verify.testing.clock import ManualClock
 from phone_verify.verifier.blocking import Verifier
+from tests.cases import in_one_test
 from tests.core.harness import (
     CALL,
     FLASH,
@@ -57,6 +59,12 @@ def ask(site: Site, method: str, path: str, fields: Any = None, **more: Any) -> 
     return answer
 
 
+def document(answer: ApiResponse | SignIn) -> Mapping[str, Any]:
+    assert isinstance(answer, ApiResponse)
+    assert answer.document is not None
+    return answer.document
+
+
 def problem(answer: ApiResponse | SignIn) -> tuple[int, Any]:
     assert isinstance(answer, ApiResponse)
     assert answer.document is not None
@@ -95,6 +103,7 @@ def test_header_secret_alone_is_enough() -> None:
     assert isinstance(ask(target, "POST", "v1/session", {"proof": proof}, headers=right), SignIn)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("purpose", "signs_in"),
     [("login", True), ("signup", True), ("confirm", False), ("change_phone", False), ("second_factor", False)],
@@ -149,6 +158,7 @@ def test_webhook_secret_of_any_listed_key_is_accepted(secret: str) -> None:
     assert (answer.status, state) == (200, Status.VERIFIED)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("secret", "driver"),
     [
@@ -194,6 +204,7 @@ def test_head_is_allowed_where_get_has_no_effect() -> None:
 # The verification
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("left", "seconds"), [(300, 300), (299.001, 300), (1, 1), (0.2, 1), (0.000001, 1), (0, 0), (-5, 0)]
 )
@@ -267,3 +278,23 @@ def test_driver_gets_the_public_url_that_the_provider_called(secret: str) -> Non
 
 def test_webhook_without_its_signature_is_403() -> None:
     assert problem(signed_webhook(NEW, b"{}", {})) == (403, "invalid_signature")
+
+
+def test_early_resend_is_not_reported_as_too_many_attempts() -> None:
+    target = site(Harness(sms()))
+    begun = document(ask(target, "POST", "v1/verifications", {"phone": PHONE.e164}))
+    path, header = f"v1/verifications/{begun['id']}/resend", {"verification-secret": begun["secret"]}
+    answer = ask(target, "POST", path, {}, headers=header)
+    assert problem(answer) == (429, "too_many_requests")
+    assert document(answer)["detail"] == "You can't get another code yet."
+
+
+def test_unknown_purpose_names_the_allowed_ones() -> None:
+    answer = ask(site(Harness(sms())), "POST", "v1/verifications", {"phone": PHONE.e164, "purpose": "sign-in"})
+    assert document(answer)["detail"] == "Unknown purpose. Allowed: login, signup, change_phone, confirm."
+
+
+def test_token_that_is_not_valid_is_named() -> None:
+    answer = ask(site(Harness(sms())), "GET", "v1/session", token="stale")
+    assert problem(answer) == (401, "not_signed_in")
+    assert document(answer)["detail"] == "This token is not valid. Sign in again."

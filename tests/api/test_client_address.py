@@ -18,6 +18,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.http import client_address as module
 from phone_verify.http.client_address import client_address
 from phone_verify.http.proxies import FORWARDED, FORWARDED_FOR, Proxies
+from tests.cases import in_one_test
 
 PROXY = "192.0.2.1"
 INSIDE = (ip_network("192.0.2.0/24"), ip_network("2001:db8:ffff::/48"))
@@ -36,6 +37,7 @@ def address(value: str | None, *, peer: str | None = PROXY, **proxies: Any) -> s
     return client_address(peer, {} if value is None else {chosen.header: value}, chosen)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("peer", "forwarded", "proxies", "expected"),
     [
@@ -66,6 +68,7 @@ def test_counted_proxies_choose_the_entry(
     assert address(forwarded, peer=peer, count=proxies) == expected
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
@@ -95,6 +98,7 @@ def test_forms_of_an_address_are_read(entry: str, expected: str) -> None:
     assert address(entry, count=1) == expected
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("value", "count", "expected"),
     [
@@ -141,6 +145,7 @@ def test_last_address_outside_the_networks_is_the_client(value: str, expected: s
     assert address(value, networks=INSIDE) == expected
 
 
+@in_one_test
 @pytest.mark.parametrize("peer", ["203.0.113.5", "2001:db8:fffe::1", None, "", "nonsense"])
 @pytest.mark.parametrize(
     ("header", "value", "count"),
@@ -230,13 +235,14 @@ def test_client_cannot_hide_what_its_proxy_adds(value: str, header: str) -> None
 @pytest.mark.parametrize("part", [",", '"', "\\", ';,"', "for=192.0.2.7,", 'for="a,', " ", ";", "a=b;"])
 def test_long_hostile_header_is_read_quickly(part: str) -> None:
     value = part * (16_000 // len(part))
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for header in (FORWARDED_FOR, FORWARDED):
         address(value, header=header, count=1)
         address(value, header=header, networks=INSIDE)
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("values", "says"),
     [

@@ -14,6 +14,7 @@ from phone_verify.config.settings import Settings
 from phone_verify.config.site import SiteConfig, build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.http.csrf import cross_site
+from tests.cases import in_one_test
 
 PUBLIC, APP, EVIL = "https://site.example", "https://app.example", "https://evil.example"
 KEY = "a-signing-key-of-this-test-0123456789-abcdef"
@@ -28,6 +29,7 @@ def site() -> Site:
 # The setting
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "origin"),
     [
@@ -49,6 +51,7 @@ def test_origin_is_read_as_browsers_send_it(text: str, origin: str) -> None:
     assert Settings.from_mapping({"trusted_origins": text}).trusted_origins == [origin]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -134,6 +137,7 @@ def test_setting_precedes_the_framework_s_list(values: Any, environ: Any, truste
 # The forgery rule
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("headers", "refused"),
     [
@@ -206,6 +210,8 @@ ROUTES = {
     "v1/session": {"POST", "GET", "HEAD", "DELETE"},
     "v1/session/phone": {"PUT"},
     "v1/health": {"GET", "HEAD"},
+    "v1/ready": {"GET", "HEAD"},
+    "v1/metrics": {"GET", "HEAD"},
     "v1/openapi.json": {"GET", "HEAD"},
 }
 
@@ -242,6 +248,7 @@ def test_other_paths_get_no_header(site: Site, path: str) -> None:
     assert cors_headers(site, path, APP) == {}
 
 
+@in_one_test
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("origin", [None, APP, EVIL])
 def test_preflight_is_204_for_every_route(site: Site, path: str, origin: str | None) -> None:

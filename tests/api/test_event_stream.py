@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,15 +16,17 @@ import pytest
 
 from phone_verify import PhoneNumber, Started
 from phone_verify.api import ApiRequest, ApiResponse, ApiStream, Site, ahandle, handle
+from phone_verify.before_send import ClientFacts, SendOrder
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build_site
 from phone_verify.errors import StoreError
 from phone_verify.http.streams import READS_PER_SECOND, OpenStreams
 from phone_verify.limits import Counted, Denied, Quota
-from phone_verify.model import Verification
+from phone_verify.model import Channel, Order, Verification
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
+from phone_verify.transports.blocking import BlockingTransport
 from phone_verify.verifier.streaming import MAX_STREAMS
 
 PHONE = PhoneNumber("+989120000000")
@@ -87,8 +90,8 @@ def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
 
 
-def begin(site: Site, phone: PhoneNumber = PHONE) -> Started:
-    started = site.verifier.start(phone)
+def begin(site: Site, phone: PhoneNumber = PHONE, **more: Any) -> Started:
+    started = site.verifier.start(phone, **more)
     assert isinstance(started, Started)
     return started
 
@@ -103,6 +106,18 @@ async def opened(site: Site, started: Started, **more: Any) -> ApiStream:
     result = await ahandle(site, request(started, **more))
     assert isinstance(result, ApiStream), result
     return result
+
+
+async def all_opened(site: Site, started: Started) -> list[ApiStream]:
+    """Take every place of a verification, as soon as the store has got back those of earlier streams."""
+    streams: list[ApiStream] = []
+    while len(streams) < MAX_STREAMS:
+        result = await ahandle(site, request(started))
+        if isinstance(result, ApiStream):
+            streams.append(result)
+        else:
+            await asyncio.sleep(0.01)
+    return streams
 
 
 async def refused(site: Site, started: Started, **more: Any) -> ApiResponse:
@@ -303,7 +318,7 @@ def test_client_that_leaves_before_the_response_takes_no_place(site: Site, store
             store.counting.set()
             await asyncio.sleep(0.02)
         store.counting = None
-        for stream in [await opened(site, started) for _ in range(MAX_STREAMS)]:
+        for stream in await all_opened(site, started):
             await stream.chunks.aclose()
         await asyncio.sleep(0)
 
@@ -362,8 +377,7 @@ def test_places_are_free_after_a_store_failure(site: Site, store: Store) -> None
         while store.failed < 2 * MAX_STREAMS:
             await asyncio.sleep(0.01)
         store.is_down = False
-        await asyncio.sleep(0.2)
-        for stream in [await opened(site, started) for _ in range(MAX_STREAMS)]:
+        for stream in await all_opened(site, started):
             await stream.chunks.aclose()
         await asyncio.sleep(0)
 
@@ -427,3 +441,73 @@ def no_error_in_the_background(caplog: pytest.LogCaptureFixture) -> Iterator[Non
     """Asyncio logs exceptions that no code has received."""
     yield
     assert [record for record in caplog.get_records("call") if record.name == "asyncio"] == []
+
+
+# Orders that move to another channel
+
+
+sent: list[Channel] = []
+
+
+def send(order: Order) -> None:
+    """Send an order, for `python:`."""
+    sent.append(order.channel)
+
+
+@pytest.fixture
+def moving(clock: ManualClock) -> tuple[Site, list[ClientFacts]]:
+    """Return a site whose calls move to SMS, and what its `before_send` is told of the moves."""
+    sent.clear()
+    facts: list[ClientFacts] = []
+
+    def hook(order: SendOrder, client: ClientFacts) -> None:
+        if order.is_resend:
+            facts.append(client)
+
+    settings = {
+        "sms": f"python:{__name__}.send",
+        "flash_call": f"python:{__name__}.send",
+        "channels": "flash_call,sms",
+        "fallbacks": "flash_call:sms:10",
+        "sends_per_hour_per_client": "2",
+        "store": "memory:",
+        "secret_keys": [KEY],
+    }
+    site = build_site(Settings.from_mapping(settings), transport=BlockingTransport(), clock=clock, hook=lambda: hook)
+    return replace(site, streams=OpenStreams(keep_alive=60.0, read_every=0.01, most=100)), facts
+
+
+async def followed(site: Site, call: ApiRequest) -> None:
+    """Read a stream until it has had time for a move."""
+    stream = await ahandle(site, call)
+    assert isinstance(stream, ApiStream)
+    await anext(stream.chunks)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(anext(stream.chunks), 0.3)
+    await stream.chunks.aclose()
+
+
+@pytest.mark.parametrize("from_sibling", [True, False])
+def test_stream_of_another_site_moves_no_order(
+    moving: tuple[Site, list[ClientFacts]], clock: ManualClock, from_sibling: bool
+) -> None:
+    site, facts = moving
+    started = begin(site)
+    clock.move(10)
+    call = request(started)
+    call = replace(call, headers={**call.headers, "sec-fetch-site": "same-site" if from_sibling else "same-origin"})
+    in_loop(lambda: followed(site, call))
+    assert sent == [Channel.FLASH_CALL] + ([] if from_sibling else [Channel.SMS])
+    assert [each.address for each in facts] == ([] if from_sibling else ["192.0.2.1"])
+    assert all("sec-fetch-site" in each.headers for each in facts)
+
+
+def test_move_of_a_stream_counts_for_the_oauth_client(
+    moving: tuple[Site, list[ClientFacts]], clock: ManualClock
+) -> None:
+    site, _ = moving
+    assert site.verifier.start(PhoneNumber("+989120000001"), oauth_client="app", by_client=True).ok
+    started = begin(site, oauth_client="app")
+    clock.move(10)
+    in_loop(lambda: followed(site, request(started, client="app")))
+    assert sent == [Channel.FLASH_CALL] * 2, "two sends are all that the client has"

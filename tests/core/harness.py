@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import FailureKind, ProviderError, UnclearError
+from phone_verify.events.record import EventBus, Listener
 from phone_verify.exchange import Exchange, HttpRequest, WebhookRequest
 from phone_verify.model import (
     CallState,
@@ -29,6 +30,7 @@ from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
+from phone_verify.routing.rules import Rule
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.sync import ThreadWaiting, Waiting
 from phone_verify.test_numbers import TestNumber
@@ -209,6 +211,9 @@ class Harness:
         transport: Any = None,
         test_numbers: Mapping[PhoneNumber, TestNumber] | None = None,
         waiting: Waiting | None = None,
+        rules: Sequence[Rule] = (),
+        draw: Callable[[], float] | None = None,
+        listeners: Sequence[Listener] = (),
         **policy: Any,
     ) -> None:
         self.clock, self.ticks = ManualClock(), 0.0
@@ -222,10 +227,11 @@ class Harness:
             keyring=Keyring(list(keys), "t-key-for-tests-0123456789abcdef"),
             store=self.store,
             transport=transport or FakeTransport(),
-            router=Router(by_channel, preference, ticks=lambda: self.ticks),
+            router=Router(by_channel, preference, ticks=lambda: self.ticks, rules=rules, draw=draw),
             texts=lambda channel, code, *_: f"code {code}",
             webhook_url=lambda driver, secret: f"https://site.example/{driver}/{secret}",
             test_numbers=test_numbers or {},
+            events=EventBus(listeners),
             clock=self.clock,
             ticks=lambda: self.ticks,
             waiting=waiting or ThreadWaiting(),

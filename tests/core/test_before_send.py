@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -134,6 +136,50 @@ def test_refusals_count_nothing_against_the_phone_or_others() -> None:
     assert harness.start(address="203.0.113.9").ok
 
 
+def test_client_that_leaves_during_the_hook_counts_nothing_against_others() -> None:
+    parts = Harness(sms(), sends_per_hour_per_prefix=2, sends_per_hour_total=2).parts
+    waits = True
+
+    async def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        if waits:
+            await asyncio.Event().wait()
+        return None
+
+    async def leave(verifier: AsyncVerifier) -> None:
+        task = asyncio.create_task(verifier.start(PHONE, address=ADDRESS, by_client=True))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def leave_often() -> Outcome:
+        nonlocal waits
+        verifier = AsyncVerifier(replace(parts, before_send=BeforeSend(lambda: hook, in_thread=asyncio.to_thread)))
+        for _ in range(5):
+            await leave(verifier)
+        waits = False
+        return await verifier.start(PHONE, address="203.0.113.9", by_client=True)
+
+    assert asyncio.run(leave_often()).ok
+
+
+def test_full_quota_of_others_denies_before_the_hook_is_asked() -> None:
+    hook = Asking()
+    harness = hooked(hook, sends_per_hour_total=2)
+    harness.begun()
+    harness.begun(phone=OTHER_PHONE)
+    assert harness.start(phone=OTHER_PHONE, address=ADDRESS).reason is Reason.TOO_MANY_REQUESTS
+    assert len(hook.asked) == 2
+
+
+def test_order_that_every_provider_refused_counts_for_the_address_of_a_hook() -> None:
+    hook = Asking()
+    harness = hooked(hook, sms(*[REFUSED] * 3), sends_per_hour_per_address=2, sends_per_hour_total=2)
+    reasons = [harness.start(address=ADDRESS).reason for _ in range(3)]
+    assert reasons == [Reason.DELIVERY_FAILED, Reason.DELIVERY_FAILED, Reason.TOO_MANY_REQUESTS]
+    assert harness.start(address="203.0.113.9").reason is Reason.DELIVERY_FAILED
+
+
 def test_refusals_count_for_the_address_before_the_hook_is_asked() -> None:
     hook = Asking(Refusal())
     harness = hooked(hook, sends_per_hour_per_address=3)
@@ -181,6 +227,76 @@ def test_failing_hook_sends_nothing_and_logs_no_value(caplog: pytest.LogCaptureF
     assert "test_before_send.py:" in caplog.text
     assert SECRET not in caplog.text
     assert PHONE.e164 not in caplog.text
+
+
+def test_log_names_the_line_of_the_site_that_called_a_library(caplog: pytest.LogCaptureFixture) -> None:
+    def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        return Refusal(json.loads("no answer of a captcha"))
+
+    assert hooked(hook).start().reason is Reason.HOOK_FAILED
+    assert f"before_send raised JSONDecodeError, so nothing was sent ({__file__}:" in caplog.text
+
+
+class NoException(BaseException):
+    """As `gevent.Timeout`, or the panic of an extension written in Rust."""
+
+
+@pytest.mark.parametrize("kind", [NoException, asyncio.CancelledError])
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("in_loop", [False, True], ids=["blocking", "loop"])
+def test_hook_that_raises_no_exception_sends_nothing(
+    kind: type[BaseException], is_async: bool, in_loop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def later(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        raise kind(order.phone.e164)
+
+    def plain(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        raise kind(order.phone.e164)
+
+    hook: Hook = later if is_async else plain
+    outcome = started(hook) if in_loop else hooked(hook).start()
+    assert outcome.reason is Reason.HOOK_FAILED
+    assert f"before_send raised {kind.__name__}" in caplog.text
+    assert PHONE.e164 not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_end_of_the_process_passes_the_hook(kind: type[BaseException]) -> None:
+    def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        raise kind
+
+    with pytest.raises(kind):
+        hooked(hook).start()
+
+
+class Untranslatable:
+    """A lazy translation that fails."""
+
+    def __str__(self) -> str:
+        raise KeyError(PHONE.e164)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Refusal("\ud800"), Refusal(cast("Any", Untranslatable())), Refusal("no", cast("Any", "captcha"))],
+    ids=["surrogate", "lazy", "field"],
+)
+def test_refusal_that_cannot_be_shown_sends_nothing(refusal: Refusal, caplog: pytest.LogCaptureFixture) -> None:
+    assert hooked(Asking(refusal)).start().reason is Reason.HOOK_FAILED
+    assert "nothing was sent" in caplog.text
+    assert PHONE.e164 not in caplog.text
+
+
+@pytest.mark.parametrize("text", [None, "", " "], ids=["none", "empty", "blank"])
+def test_refusal_without_a_text_has_ours(text: Any) -> None:
+    outcome = hooked(Asking(Refusal(text))).start()
+    assert (outcome.reason, outcome.text) == (Reason.SEND_REFUSED, "")
+
+
+def test_log_names_the_line_of_the_hook_not_of_a_library(caplog: pytest.LogCaptureFixture) -> None:
+    hooked(lambda order, client: os.environ["PHONE_VERIFY_NOT_SET"], sms()).start()
+    [record] = [each for each in caplog.records if "before_send raised KeyError" in each.getMessage()]
+    assert "test_before_send.py:" in record.getMessage()
 
 
 def test_failures_of_the_hook_count_for_the_address() -> None:
@@ -278,12 +394,51 @@ def test_hanging_async_hook_is_ended_at_its_limit(
     assert SECRET not in caplog.text
 
 
+def test_blocking_site_waits_for_no_thread_of_a_hanging_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(before_send, "HOOK_SECONDS", 0.05)
+    release, has_ended = threading.Event(), threading.Event()
+
+    def block() -> None:
+        release.wait(30)
+        has_ended.set()
+
+    async def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        await asyncio.to_thread(block)
+        return None
+
+    try:
+        assert hooked(hook).start().reason is Reason.HOOK_FAILED
+        assert not has_ended.is_set()
+    finally:
+        release.set()
+
+
+def test_threads_of_a_server_outlive_the_hook_of_a_page() -> None:
+    # asgiref runs an async hook of a page under ASGI in the loop of the server.
+    async def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        await asyncio.to_thread(threading.current_thread)
+        return Refusal("page")
+
+    async def serve() -> Outcome:
+        loop = asyncio.get_running_loop()
+
+        def run(flow: Coroutine[Any, Any, Any]) -> Any:
+            return asyncio.run_coroutine_threadsafe(flow, loop).result(5)
+
+        parts = replace(Harness(sms()).parts, before_send=BeforeSend(lambda: hook, run=run))
+        outcome = await asyncio.to_thread(Verifier(parts).start, PHONE)
+        assert (await asyncio.to_thread(threading.current_thread)).name.startswith("asyncio_")
+        return outcome
+
+    assert asyncio.run(serve()).text == "page"
+
+
 def test_hanging_plain_hook_holds_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(before_send, "HOOK_SECONDS", 0.05)
     release = threading.Event()
 
     def hook(order: SendOrder, client: ClientFacts) -> Refusal | None:
-        release.wait(5)
+        release.wait(30)
         return None
 
     asked = BeforeSend(lambda: hook, in_thread=asyncio.to_thread)

@@ -13,6 +13,7 @@ from phone_verify.codes import TAG_LENGTH, Keyring, binding_digest, new_id, new_
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import is_id
 from phone_verify.phone import PhoneNumber
+from tests.cases import in_one_test
 
 OLD, NEW, TAG = (
     "o-key-for-tests-0123456789abcdef",
@@ -123,6 +124,7 @@ def test_ids_hold_the_tag_and_128_bits(ring: Keyring) -> None:
     assert binding_digest("\ud800") == binding_digest("\ud800")
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("typed", "code"),
     [

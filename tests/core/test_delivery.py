@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, Notice
 from phone_verify.model import CallState, Channel, CodeSource, Order, Reason, Receipt, Sighting, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
+from tests.cases import in_one_test
 
 from .harness import (
     CALL,
@@ -27,12 +29,14 @@ from .harness import (
     TELEGRAM,
     UNCLEAR,
     Caller,
+    DeafCaller,
     Driver,
     Harness,
     Remote,
     chat,
     flash,
     sms,
+    webhook,
 )
 
 pytestmark = pytest.mark.usefixtures("face")
@@ -53,6 +57,7 @@ def test_local_code_is_new_on_another_local_channel() -> None:
     assert harness.verifier.check(id, secret, written.codes[1]).ok
 
 
+@in_one_test
 @pytest.mark.parametrize("code", ["", "7", "12", "abcd", "12 34", "+123", "١٢٣٤", "1234\n", "123456789"], ids=ascii)
 def test_provider_code_that_cannot_be_typed_fails(code: str) -> None:
     second = flash("1234", name="flash-2")
@@ -332,6 +337,7 @@ def test_no_user_token_is_invented() -> None:
     assert taker.orders[0].user_token is None
 
 
+@in_one_test
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Header: b", "é", "a" * 8001])
 def test_user_token_unfit_for_a_header_is_refused(token: str) -> None:
     taker = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
@@ -396,3 +402,67 @@ def test_late_wrong_remote_answer_keeps_the_call_beside_it(attempts: int, live: 
     for _ in range(1 if live else attempts):
         assert harness.verifier.check(id, secret, "12345").reason is Reason.WRONG_CODE
     assert (harness.verifier.poll(id, secret).proof is not None) is live, "attempts are one"
+
+
+def test_code_that_a_provider_sent_in_place_of_ours_is_the_one_to_type() -> None:
+    driver = sms(Receipt("r", code="135790"))
+    harness = Harness(driver)
+    id, secret = harness.begun(SMS)
+    [ours] = driver.codes
+    assert harness.verifier.check(id, secret, ours).reason is Reason.WRONG_CODE
+    assert harness.verifier.check(id, secret, "135790").ok
+
+
+@pytest.mark.parametrize("result", [Receipt("r2"), REFUSED, UNCLEAR], ids=["same provider", "failover", "unclear"])
+def test_resend_after_a_replaced_code_delivers_the_one_to_type(result: Any) -> None:
+    driver, second = sms(Receipt("r", code="135790"), result), sms(name="sms-2")
+    harness = Harness(driver, second)
+    id, secret = harness.begun(SMS)
+    harness.clock.move(60)
+    assert harness.verifier.resend(id, secret).ok
+    newest = (driver.codes[1:] + second.codes)[-1]
+    assert harness.verifier.check(id, secret, newest).ok
+
+
+def test_replaced_code_stays_if_no_provider_takes_the_resend() -> None:
+    harness = Harness(sms(Receipt("r", code="135790"), REFUSED))
+    id, secret = harness.begun(SMS)
+    harness.clock.move(60)
+    assert harness.verifier.resend(id, secret).reason is Reason.DELIVERY_FAILED
+    assert harness.verifier.check(id, secret, "135790").ok
+
+
+def test_error_of_a_driver_is_unclear_and_its_message_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    second = sms(name="sms-2")
+    driver = sms()
+    driver.on_start = lambda: int(f"{PHONE.e164} {driver.codes[-1]}")
+    harness = Harness(driver, second)
+    id, secret = harness.begun(SMS)
+    assert second.orders == [], "the message may be sent"
+    assert harness.verifier.check(id, secret, driver.codes[0]).ok
+    assert "sms-1 raised ValueError" in caplog.text
+    assert __file__ in caplog.text
+    assert PHONE.e164 not in caplog.text
+    assert driver.codes[0] not in caplog.text
+
+
+def test_webhook_that_a_driver_cannot_parse_changes_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = DeafCaller(Receipt("7", line=LINE))
+    monkeypatch.setattr(driver, "parse_webhook", lambda request: int(request.once("caller") + "x"))
+    harness = Harness(driver)
+    id, secret = harness.begun()
+    assert not harness.verifier.receive("deaf", webhook(caller=PHONE.e164)).rejected
+    record = harness.verifier.get(id, secret).verification
+    assert record is not None
+    assert record.status is Status.SENT
+    assert "deaf could not parse a webhook: ValueError" in caplog.text
+    assert PHONE.e164 not in caplog.text
+
+
+def test_unreadable_code_of_a_provider_sends_nothing_else() -> None:
+    second = sms(name="sms-2")
+    harness = Harness(sms(Receipt("r", code="12")), second)
+    assert harness.start(SMS).reason is Reason.DELIVERY_FAILED
+    assert second.orders == []

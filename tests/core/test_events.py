@@ -23,6 +23,7 @@ from phone_verify.model import Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
+from tests.cases import in_one_test
 
 from .harness import (
     CALL,
@@ -228,6 +229,7 @@ def test_listener_may_be_a_function() -> None:
     assert len(heard) == 1
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "path", ["no_such_module_here.hook", "phone_verify.no_such_function", "hook", "phone_verify.model.Channel.x", 7]
 )

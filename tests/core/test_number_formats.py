@@ -86,8 +86,12 @@ def test_formats_are_small_and_common_regular_expressions() -> None:
         for leading, pattern, *forms in [*formats["national"], *formats.get("international", [])]:
             # Groups, classes, alternatives and counts mean the same in Python and in JavaScript.
             assert re.fullmatch(r"[\\d\[\]()?:|,{}0-9-]*", leading + pattern)
+            # The form without a prefix only groups: a browser would write other digits into the field.
+            groups = re.findall(r"\$\d", forms[0])
+            assert groups == sorted(groups)
+            assert not re.search(r"\d", re.sub(r"\$\d", "", forms[0]))
             for form in forms:
-                assert re.findall(r"\$\d", form) == re.findall(r"\$\d", forms[0])
+                assert re.findall(r"\$\d", form) == groups
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,16 @@ import pytest
 from phone_verify.codes import Keyring
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.model import Reason, Started
-from phone_verify.oauth.grant import INVALID_GRANT, UNAVAILABLE, Grant, Refusal, TokenRequest, parse, redeem
+from phone_verify.oauth.grant import (
+    INVALID_GRANT,
+    UNAVAILABLE,
+    Grant,
+    Refusal,
+    TokenRequest,
+    has_credentials_of_no_client,
+    parse,
+    redeem,
+)
 from phone_verify.phone import PhoneNumber
 from phone_verify.purposes import Purposes, read_purposes
 from tests.django_adapter.projects import blocks, section
@@ -187,7 +196,7 @@ def test_short_code_has_three_attempts() -> None:
     assert redeem(harness.verifier, GRANT, A, TokenRequest(PHONE, code)) == INVALID_GRANT
 
 
-def test_store_down_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_down_is_unavailable(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     harness = Harness(sms())
     harness.begun(oauth_client=A)
 
@@ -196,6 +205,7 @@ def test_store_down_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(harness.verifier.flows._store, "spend", fail)
     assert redeem(harness.verifier, GRANT, A, TokenRequest(PHONE, last_code(harness))) == UNAVAILABLE
+    assert "the store did not answer" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -273,3 +283,28 @@ def test_code_in_another_resource_as_documented() -> None:
     assert names["book"](harness.verifier, B, PHONE, code) is None
     assert names["book"](harness.verifier, A, PHONE, code) == harness.clock()
     assert names["book"](harness.verifier, A, PHONE, code) is None
+
+
+@pytest.mark.parametrize(
+    ("authorization", "parameters", "expected"),
+    [
+        (None, {}, False),
+        ("", {"client_id": "shop-app", "client_secret": "a b~!"}, False),
+        ("Basic c2hvcC1hcHA6c2VjcmV0", {"mobile": "\u0660\0"}, False),
+        ("Basic", {}, False),
+        ("Basic \u00e9", {}, False),
+        ("Basic A", {}, False),
+        ("Bearer AAAA", {}, False),
+        ("Basic AAAA", {}, True),
+        ("basic\tAAAA AAAA", {}, True),
+        ("Basic JTAwOng=", {}, True),
+        ("Basic /w==", {}, True),
+        (None, {"client_id": "a\0"}, True),
+        (None, {"client_secret": "\u00e9"}, True),
+        (None, {"client_secret": "\ud800"}, True),
+    ],
+)
+def test_credentials_of_no_client_are_found(
+    authorization: str | None, parameters: dict[str, str], expected: bool
+) -> None:
+    assert has_credentials_of_no_client(authorization, parameters) is expected

@@ -15,6 +15,7 @@ from phone_verify.i18n.texts import spoken
 from phone_verify.phone import PhoneKind, PhoneNumber, renumbered
 from phone_verify.phone.renumbered import current_form, former_forms
 from phone_verify.phone.renumberings import RENUMBERINGS, Renumbering
+from tests.cases import in_one_test
 
 #: Obviously invented numbers: before, and today.
 RENUMBERED = [
@@ -36,6 +37,7 @@ RENUMBERED = [
 GONE = ["+10000000000", "+22510000000", "+999123456789", "+2109999999"]
 
 
+@in_one_test
 @pytest.mark.parametrize(("old", "new"), RENUMBERED)
 def test_old_number_and_new_one_are_the_same_phone(old: str, new: str) -> None:
     phone = PhoneNumber.stored(old)
@@ -45,6 +47,7 @@ def test_old_number_and_new_one_are_the_same_phone(old: str, new: str) -> None:
     assert phone.forms == PhoneNumber(new).forms == (new, old)
 
 
+@in_one_test
 @pytest.mark.parametrize(("old", "new"), RENUMBERED)
 def test_old_and_new_number_have_one_tag(old: str, new: str) -> None:
     keyring = Keyring(["a-secret-of-more-than-32-characters-1"])
@@ -79,6 +82,7 @@ def test_number_issued_after_the_change_was_none_before(e164: str) -> None:
     assert PhoneNumber(e164).forms == (e164,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "length"), [("229", 8), ("225", 8), ("55", 10), ("52", 11), ("54", 10)])
 def test_rules_are_one_to_one_and_free_no_number(code: str, length: int) -> None:
     """No number of today's plan is an old one, and no two old numbers became one: checked on every prefix of four."""
@@ -135,6 +139,7 @@ def test_argentine_number_without_9_is_the_same_phone() -> None:
     assert keyring.tag(without) == keyring.tag(phone)
 
 
+@in_one_test
 @pytest.mark.parametrize("e164", [*GONE, *(old for old, _ in RENUMBERED)])
 def test_stored_number_is_shown_whatever_the_plan(e164: str) -> None:
     phone = PhoneNumber.stored(e164)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.segments import Segments, segments
+from tests.cases import in_one_test
 
 #: 3GPP TS 23.038, 6.2.1, column by column as printed there, without the escape.
 COLUMNS = (
@@ -25,11 +26,13 @@ def test_gsm_alphabet_is_complete() -> None:
         assert segments(character) == Segments("gsm7", 2, 1)
 
 
+@in_one_test
 @pytest.mark.parametrize("character", ["ç", "`", "\t", "\x1b", "\u00a0", "’", "…", "ы", "ک", "\u200f", "\u0660", "😀"])
 def test_one_character_outside_makes_the_whole_text_ucs2(character: str) -> None:
     assert segments("a" * 60 + character).encoding == "ucs2"
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "units", "count"),
     [

@@ -10,6 +10,7 @@ import pytest
 from phone_verify.errors import InvalidPhoneError
 from phone_verify.phone import PhoneKind, PhoneNumber
 from phone_verify.policy import Policy
+from tests.cases import in_one_test
 
 ARGENTINE = [
     ("+54 9 11 2000-0000", None),
@@ -37,6 +38,7 @@ MEXICAN = [
 ]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "region", "e164"),
     [*((*one, "+5491120000000") for one in ARGENTINE), *((*one, "+525500000000") for one in MEXICAN)],
@@ -56,6 +58,7 @@ def test_token_makes_no_number_of_an_invalid_one(text: str) -> None:
         PhoneNumber.read(text)
 
 
+@in_one_test
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_usual_spellings_agree_in_every_region(region: str) -> None:
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)

@@ -13,6 +13,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel, Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.test_numbers import LONGEST, TestNumber, load_test_numbers
+from tests.cases import in_one_test
 
 from .harness import LINE, OTHER_PHONE, PHONE, SMS, TELEGRAM, Caller, Harness, chat, flash, sms, wrong
 
@@ -190,6 +191,7 @@ def test_test_number_expires_after_its_last_day() -> None:
     assert not read("+12025550123=482193@2025-12-31")
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "entry",
     [

@@ -39,7 +39,7 @@ def test_event_loop_runs_while_a_step_blocks() -> None:
     let, store = threading.Event(), MemoryStore()
 
     def waiting(step: Callable[[], T]) -> T:
-        assert let.wait(5)
+        assert let.wait(30)
         return step()
 
     async def count() -> object:

@@ -14,6 +14,7 @@ from phone_verify.model import Reason, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.tokens.proof import Proofs
 from phone_verify.tokens.trusted_device import TRUSTED_FOR, TrustedDevices
+from tests.cases import in_one_test
 
 from .harness import FLASH, OTHER_PHONE, PHONE, Harness, flash, sms
 
@@ -74,6 +75,7 @@ def test_any_cookie_text_is_handled(shown: str) -> None:
     assert KNOWN.recognizes(KNOWN.remember(shown, TAGS[0], NOW), TAGS[0], NOW)
 
 
+@in_one_test
 @pytest.mark.parametrize("place", range(0, 56, 5))
 def test_altered_cookie_is_not_trusted(place: int) -> None:
     shown = KNOWN.remember("", TAGS[0], NOW)

@@ -34,6 +34,7 @@ from phone_verify.purposes import CodeLimits
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.sync import run
 from phone_verify.testing.transport import FakeTransport
+from tests.cases import in_one_test
 
 from .harness import (
     CALL,
@@ -201,6 +202,7 @@ def test_first_usable_preferred_channel_is_chosen() -> None:
     assert outcome.verification.channel is FLASH
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("phone", "channel", "reason"),
     [
@@ -668,6 +670,7 @@ def test_poll_with_the_right_caller_verifies() -> None:
     assert harness.verifier.redeem(outcome.proof or "", [secret], ["login"]) is not None
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "seen",
     [
@@ -715,6 +718,7 @@ def test_webhook_triggers_a_poll_where_possible() -> None:
     assert harness.verifier.poll(id, secret).verification.state is Status.VERIFIED  # type: ignore[union-attr]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("parameters", "proves"),
     [
@@ -742,6 +746,26 @@ def test_repeated_parameter_verifies_nothing() -> None:
     unread = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("x", "1"), ("x", "1")], {}, b"")
     assert harness.verifier.receive("deaf", unread).verified is False
     assert harness.verifier.receive("sms-1", webhook(id="7", caller=PHONE.e164)).verified is False
+
+
+@in_one_test
+@pytest.mark.parametrize(
+    ("body", "proves"),
+    [
+        (b'{"x": 1, "y": {"x": 1}, "z": [{"x": 1}, {"x": 1}]}', True),
+        (b'[{"x": 1}, {"x": 1}]', True),
+        (b'{"x": 1, "x": 1', True),
+        (b'{"x": 1, "x": 1}', False),
+        (b' {"y": [{"x": 1, "x": 1}]}', False),
+        (b'{"caller": "+989120000001"}', False),
+    ],
+    ids=["each once", "list", "not JSON", "twice", "nested", "in the query too"],
+)
+def test_repeated_member_of_a_json_body_verifies_nothing(body: bytes, proves: bool) -> None:
+    harness = Harness(DeafCaller(Receipt("7", line=LINE)))
+    harness.begun()
+    request = WebhookRequest("POST", [("id", "7"), ("caller", PHONE.e164)], {}, body)
+    assert harness.verifier.receive("deaf", request).verified is proves
 
 
 def test_event_is_looked_up_within_its_driver() -> None:

@@ -12,6 +12,7 @@ from phone_verify.http.brand import Brand, _contrast, _mixed, _parsed
 from phone_verify.http.page_headers import page_headers
 from phone_verify.http.site import Site
 from phone_verify.web.assets import BRAND_STYLE, site_asset
+from tests.cases import in_one_test
 from tests.core.harness import Harness, sms
 
 ADDRESSES = ["site_url", "site_logo", "site_icon", "site_font", "terms_url", "privacy_url", "help_url"]
@@ -23,6 +24,7 @@ def policy_of(**values: object) -> str:
     return page_headers(site)["Content-Security-Policy"]
 
 
+@in_one_test
 @pytest.mark.parametrize("setting", ADDRESSES)
 @pytest.mark.parametrize(
     "text",
@@ -34,6 +36,7 @@ def test_addresses_of_the_brand_are_paths_or_https(setting: str, text: str) -> N
         Settings.from_mapping({setting: text})
 
 
+@in_one_test
 @pytest.mark.parametrize("setting", ADDRESSES)
 @pytest.mark.parametrize("text", ["/", "/about/?a=1", "https://shop.example", "https://cdn.shop.example:8443/x.svg"])
 def test_paths_and_https_addresses_are_accepted(setting: str, text: str) -> None:

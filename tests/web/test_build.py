@@ -54,6 +54,7 @@ def built(copy: Path, verb: str) -> Path:
     return out / done.stdout.split()[-1]
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_generated_files(copy: Path) -> None:
     first = built(copy, "build_wheel")
     content = first.read_bytes()

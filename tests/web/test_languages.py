@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, named, preferred
+from tests.cases import in_one_test
 
 
 @pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
@@ -32,11 +33,13 @@ def test_tag_names_its_language(tag: str) -> None:
     assert named(tag) is LANGUAGES["fa"]
 
 
+@in_one_test
 @pytest.mark.parametrize("tag", ["", "f", "far", "fas", "x-fa", "fa IR", "fa-", "fa\n", "fa-IR\x00", "فا", "de", "*"])
 def test_unsupported_tag_names_no_language(tag: str) -> None:
     assert named(tag) is None
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("header", "tag"),
     [

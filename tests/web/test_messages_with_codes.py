@@ -18,6 +18,7 @@ from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.messages import RETRIEVER_BYTES, Wording, message_writer
 from phone_verify.model import Channel
 from phone_verify.segments import segments
+from tests.cases import in_one_test
 
 SMS, TELEGRAM = Channel.SMS, Channel.TELEGRAM
 FIVE = timedelta(minutes=5)
@@ -67,6 +68,7 @@ def test_own_text_is_never_shortened() -> None:
     assert segments(write(SMS, "012345", FIVE, None, "login")).count == 3
 
 
+@in_one_test
 @pytest.mark.parametrize("language", list(LANGUAGES))
 @pytest.mark.parametrize("site", ["Shop", "A name of more than thirty letters", "فروشگاه"])
 @pytest.mark.parametrize("host", ["shop.example", "a-host-of-more-than-twenty-letters.example"])
@@ -108,6 +110,7 @@ def test_last_line_without_a_host_names_only_a_listed_page() -> None:
 # The settings.
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
@@ -123,6 +126,11 @@ def test_last_line_without_a_host_names_only_a_listed_page() -> None:
         ({"login": {"en": "{code} }"}}, "has a single brace"),
         ({"login": {"en": "{code} \u202e"}}, "has an invisible character"),
         ({"login": {"en": "{code}\r\n"}}, "has an invisible character"),
+        ({"login": {"en": "{code}\u200b"}}, "has an invisible character"),
+        ({"login": {"en": "\ufeff{code}"}}, "has an invisible character"),
+        ({"login": {"ar": "{code}\u061c"}}, "has an invisible character"),
+        ({"login": {"en": "{code}\u2028"}}, "has an invisible character"),
+        ({"login": {"en": "{code} \ud800"}}, "has an invisible character"),
         ({"login": {"en": "{code}" + "x" * 670}}, "is longer than ten SMS"),
         ({"login": {"de": "{code}"}}, "unknown language 'de' of login; use en, fa, ru, ar, or *"),
         ({"login": {"en": 7}}, "must map purposes to texts by language"),
@@ -139,6 +147,11 @@ def test_wrong_texts_are_refused_at_start_up(texts: Any, says: str) -> None:
         wording(texts=texts)
     assert str(refused.value).startswith("PHONE_VERIFY_TEXTS")
     assert says in str(refused.value)
+
+
+def test_joiners_of_persian_words_are_accepted() -> None:
+    texts = {"login": {"fa": "\u06a9\u062f \u0645\u06cc\u200c\u0631\u0633\u062f:\n{code}"}}
+    assert wording(texts=texts).texts == texts
 
 
 def test_texts_of_the_environment_are_a_file(tmp_path: Path) -> None:

@@ -19,9 +19,13 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+import phone_verify
+from phone_verify.errors import FieldFault, PlacedFault
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
 from phone_verify.i18n.messages import message_writer
+from phone_verify.i18n.report_texts import REPORT
+from phone_verify.i18n.staff_texts import STAFF
 from phone_verify.i18n.texts import (
     ANNOUNCED_HELP,
     CHANNEL_HELP,
@@ -35,6 +39,7 @@ from phone_verify.i18n.texts import (
 )
 from phone_verify.model import Cause, Channel, CodeSource, Outcome, Reason, Started, Status, Verification
 from phone_verify.segments import segments
+from tests.cases import in_one_test
 from tests.core.harness import Harness, sms
 
 LOCALE = Path(module.__file__).parent / "locale"
@@ -49,7 +54,23 @@ CALLED = {
     found
     for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
 }
-ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), ANNOUNCED_HELP, *PAGE.values(), *CALLED}
+#: What can be wrong with the fields of a service or a key.
+FAULTS = {
+    found
+    for path in sorted(Path(phone_verify.__file__).parent.rglob("*.py"))
+    for _, found, _, _ in extract_from_file("python", path, keywords={"FieldFault": None})
+}
+ALL = {
+    *FAULTS,
+    *REASONS.values(),
+    *CHANNELS.values(),
+    *CHANNEL_HELP.values(),
+    ANNOUNCED_HELP,
+    *PAGE.values(),
+    *REPORT.values(),
+    *STAFF.values(),
+    *CALLED,
+}
 BRANDS = {"Telegram", "WhatsApp"}
 
 
@@ -75,6 +96,21 @@ def test_languages_and_locale_folders_match() -> None:
 def test_texts_are_found_in_the_source() -> None:
     assert "No attempts left." in CALLED
     assert ("{count} minute", "{count} minutes") in CALLED
+    assert "write a whole number" in FAULTS
+
+
+@every_language
+def test_fault_and_its_place_are_translated_and_values_are_not(language: Language) -> None:
+    texts = texts_in(language)
+    fault = PlacedFault("day.count", FieldFault("must be from {least} to {most}", least=1, most="ten"))
+    assert fault == "day.count: must be from 1 to ten"
+    said = texts.fault(fault)
+    assert "day.count" in said
+    assert "ten" in said
+    assert (said == fault) is (language == ENGLISH)
+    # A name or a number must not turn the sentence around it.
+    assert ("\u2068day.count\u2069" in said) is (language.direction == "rtl")
+    assert texts.fault("no fault") == "no fault"
 
 
 @every_translation
@@ -180,6 +216,7 @@ HOST = "shop.of-some-length.ir"[-20:]
 
 
 @every_language
+@in_one_test
 @pytest.mark.parametrize("host", ["shop.ru", HOST])
 @pytest.mark.parametrize("site", ["", "Shop", HOST, "فروشگاه آنلاین ما", "A name of more than thirty letters"])
 def test_sms_is_one_segment_with_a_host_of_20_characters(language: Language, site: str, host: str) -> None:

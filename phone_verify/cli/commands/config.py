@@ -6,10 +6,9 @@ import json
 
 import click
 
-from ...errors import ConfigurationError
 from ..output import examples
 from ..settings_list import in_force, show
-from ..site_loader import SiteTarget, of_a_site
+from ..site_loader import SiteTarget, of_a_site, reported
 
 
 @click.command(
@@ -23,12 +22,8 @@ def config(site: SiteTarget, as_json: bool) -> None:
 
     Keys, test numbers and the credentials in DSNs and URLs are masked.
     """
-    try:
-        if site.given is None:
-            raise ConfigurationError(site.faults[0].says)
-        values = in_force(site.given)
-    except ConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+    with reported():
+        values = in_force(site.config())
     if as_json:
         click.echo(json.dumps([value.document() for value in values], indent=2, ensure_ascii=False))
     else:

@@ -14,14 +14,28 @@ _HELP = "Default: {}, or the next free port."
 
 @click.command(
     short_help="Run both example sites with virtual handsets.",
-    epilog=examples("phone-verify demo", "phone-verify demo --no-browser --port 9025"),
+    epilog=examples(
+        "phone-verify demo", "phone-verify demo --no-browser --port 9025", "phone-verify demo --provider sinch"
+    ),
 )
 @click.option("--port", type=_PORT, help=f"Port of the handsets page. {_HELP.format(_DEFAULTS['sandbox'])}")
 @click.option("--django-port", type=_PORT, help=_HELP.format(_DEFAULTS["django"]))
 @click.option("--flask-port", type=_PORT, help=_HELP.format(_DEFAULTS["flask"]))
+@click.option(
+    "--provider",
+    type=click.Choice(["sinch", "telegram-gateway"]),
+    help="Let both sites use this provider's own driver and protocol on its channels.",
+)
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 @click.option("--verbose", is_flag=True, help="Print the log of both sites.")
-def demo(port: int | None, django_port: int | None, flask_port: int | None, browser: bool, verbose: bool) -> None:
+def demo(
+    port: int | None,
+    django_port: int | None,
+    flask_port: int | None,
+    provider: str | None,
+    browser: bool,
+    verbose: bool,
+) -> None:
     """Try it: run both example sites with virtual handsets."""
     with needed("demo"):
         from ..demo import Demo, DemoError, StopSignals, boxed
@@ -30,7 +44,9 @@ def demo(port: int | None, django_port: int | None, flask_port: int | None, brow
         sites = {name: ports[name] for name in ("django", "flask")}
         with (
             StopSignals() as signals,
-            Demo(ports["sandbox"], sites, say=click.echo, check=signals.check, verbose=verbose) as running,
+            Demo(
+                ports["sandbox"], sites, say=click.echo, check=signals.check, verbose=verbose, provider=provider
+            ) as running,
         ):
             click.echo(boxed(f"Open {running.url}", "Ctrl-C stops everything and deletes its data"))
             if browser:

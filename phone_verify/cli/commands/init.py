@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from ...config.settings import PREFIX
 from ...phone import is_region
 from ..output import Mark, console, examples, say
 from ..project import ProjectError, plan
@@ -41,6 +43,15 @@ def init(file: Path | None, region: str | None, yes: bool) -> None:
     for change in planned.changes:
         for line in change.diff(folder):
             screen.print(line, style=_STYLES.get(line[:1], ""), soft_wrap=True)
+    for name, condition in planned.overrides.items():
+        if os.environ.get(f"{PREFIX}{name.upper()}"):
+            # The value is not shown: a DSN has credentials.
+            when = f" {condition}" if condition else ""
+            say(
+                f"{PREFIX}{name.upper()} is set in the environment, but the code above sets {name} too, which takes "
+                f"precedence{when}. To use the variable, remove {name} from that code.",
+                Mark.WARNING,
+            )
     if not yes and not click.confirm("\nWrite these changes?"):
         raise click.ClickException("nothing was written")
     for change in planned.changes:

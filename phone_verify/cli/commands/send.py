@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
-from secrets import token_urlsafe
 
 import click
 
 from ...config.drivers import load_drivers
 from ...config.settings import Settings
-from ...config.site import SiteConfig
 from ...errors import ConfigurationError, InvalidPhoneError, StoreError
 from ...i18n.languages import LANGUAGES, named
 from ...model import Channel
-from ...phone import PhoneNumber
 from ...routing import Router
 from .. import interactive
+from ..explaining import phone_of
 from ..output import Mark, examples
-from ..site_loader import SiteTarget, of_a_site
+from ..site_loader import SiteTarget, of_a_site, with_keys
 from ..terminal import StdTerminal
 
 #: The exit status of shells after Ctrl-C.
@@ -48,19 +45,21 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
     Asks for confirmation if it may cost money. Exits with status 0 only if the number was verified.
     """
     try:
-        if site.given is None:
-            raise ConfigurationError(site.faults[0].says)
-        given = _with_keys(site.given)
+        given = with_keys(site.config())
         settings = Settings.from_mapping(given.values, given.environ)
-        router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
+        router = Router(
+            load_drivers(settings.dsns, settings.drivers),
+            settings.channels,
+            ticks=time.monotonic,
+            rules=settings.routes,
+        )
         verifier = given.site().verifier
     except ConfigurationError as error:
         raise click.ClickException(f"{error}\nRun `phone-verify doctor` to find all problems.") from None
     try:
-        phone = PhoneNumber.parse(number, region or settings.policy.region)
+        phone = phone_of(number, region or settings.policy.region)
     except InvalidPhoneError as error:
-        hint = "" if region or settings.policy.region else " Or set its region, like --region IR."
-        raise click.BadParameter(f"{error}{hint}", param_hint="NUMBER") from None
+        raise click.BadParameter(str(error), param_hint="NUMBER") from None
     if locale is not None and named(locale) is None:
         raise click.BadParameter(f"supported: {', '.join(LANGUAGES)}", param_hint="--locale")
     wanted = Channel(channel) if channel else None
@@ -82,10 +81,3 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
         terminal.say("End of input, cancelled.", Mark.WARNING)
         sys.exit(1)
     sys.exit(0 if verified else 1)
-
-
-def _with_keys(given: SiteConfig) -> SiteConfig:
-    """Add a random key if the store is in memory and no keys are set: nothing outlives this run."""
-    settings = Settings.from_mapping(given.values, given.environ)
-    alone = not given.framework and (settings.store or given.default_store()).startswith("memory:")
-    return replace(given, framework_keys=lambda: [token_urlsafe(48)]) if alone else given

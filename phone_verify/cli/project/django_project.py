@@ -6,9 +6,14 @@ import ast
 from pathlib import Path
 
 from ..site_loader import settings_module_of
-from .source import Change, Plan, ProjectError, Source
+from .source import Change, Plan, ProjectError, Source, region_overrides
 
 _BACKENDS = ("django.contrib.auth.backends.ModelBackend", "phone_verify_django.backends.PhoneBackend")
+_REDIRECTS = {
+    "LOGIN_URL": '"phone_verify:login"',
+    "LOGIN_REDIRECT_URL": '"/"  # a page of your site, shown after signing in',
+    "LOGOUT_REDIRECT_URL": '"/"',
+}
 _ENTRY = 'path("phone/", include("phone_verify_django.urls")),'
 
 
@@ -20,13 +25,19 @@ def plan(folder: Path, region: str | None) -> Plan:
     settings = Source.read(_file_of(folder, module))
     root = _found(settings, "ROOT_URLCONF", folder)
     urls = Source.read(_file_of(folder, root))
+    debug = _knows_debug(settings)
     return Plan(
         [
             Change(settings.path, settings.text, settings.text.rstrip("\n") + "\n\n" + _block(settings, region)),
             Change(urls.path, urls.text, _with_route(urls)),
         ],
         ["python manage.py migrate", "python manage.py runserver", "Open http://127.0.0.1:8000/phone/login/"],
+        {"sms": "while DEBUG is on" if debug else "", **region_overrides(region)},
     )
+
+
+def _knows_debug(settings: Source) -> bool:
+    return settings.assigned("DEBUG") is not None or settings.imports_all
 
 
 def _file_of(folder: Path, module: str) -> Path:
@@ -57,11 +68,11 @@ def _block(settings: Source, region: str | None) -> str:
         lines.append(_more(settings, "AUTHENTICATION_BACKENDS", _BACKENDS[1]))
     else:
         lines += ["AUTHENTICATION_BACKENDS = [", *(f'    "{backend}",' for backend in _BACKENDS), "]"]
-    for name, value in (("LOGIN_URL", "phone_verify:login"), ("LOGIN_REDIRECT_URL", "/"), ("LOGOUT_REDIRECT_URL", "/")):
+    for name, line in _REDIRECTS.items():
         if settings.assigned(name) is None and not settings.imports_all:
-            lines.append(f'{name} = "{value}"')
+            lines.append(f"{name} = {line}")
     lines.append("PHONE_VERIFY = {")
-    if settings.assigned("DEBUG") is not None or settings.imports_all:
+    if _knows_debug(settings):
         lines.append(
             '    "sms": "console://" if DEBUG else None,  # in production: PHONE_VERIFY_SMS in the environment'
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .source import Change, Plan, ProjectError, Source
+from .source import Change, Plan, ProjectError, Source, region_overrides
 
 _MODULE = "phone_login"
 _USUAL = ("app.py", "wsgi.py", "main.py", "application.py")
@@ -88,7 +88,8 @@ def plan(folder: Path, region: str | None, application: Path | None) -> Plan:
     steps = [f"flask --app {_target(folder, source.path)} run", "Open http://127.0.0.1:5000/phone/login/"]
     if has_login:
         steps.insert(0, f"Write user_for_phone in {module.relative_to(folder)}: until then sign-in by phone is refused")
-    return Plan([Change(module, None, text), Change(source.path, source.text, _mounted(source, found))], steps)
+    changes = [Change(module, None, text), Change(source.path, source.text, _mounted(source, found))]
+    return Plan(changes, steps, region_overrides(region))
 
 
 def _target(folder: Path, path: Path) -> str:

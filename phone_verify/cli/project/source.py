@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
 
@@ -39,10 +39,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to change, and what the user does next."""
+    """What to change, and what the user does next.
+
+    `overrides` are the settings that the changes write in code, where they take precedence over the
+    environment, and the condition of each, empty for none.
+    """
 
     changes: Sequence[Change]
     next_steps: Sequence[str]
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def region_overrides(region: str | None) -> Mapping[str, str]:
+    """Return the `overrides` of a given region."""
+    return dict.fromkeys(("region", "allowed_regions"), "") if region else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ import { read, watch } from "./watch.js";
 const RETRY_AFTER = [500, 2000];
 const KEY_LIFE = 9 * 60 * 1000; // The server keeps an answer ten minutes.
 
-const idOf = (verification) => verification?.id ?? verification;
-
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(36)).join("");
 
 export class PhoneVerifyClient {
@@ -78,7 +76,7 @@ export class PhoneVerifyClient {
 
   // The secret of a verification that this client started, for an endpoint of the site; null for another one.
   secretOf(verification) {
-    return this.#secrets.get(idOf(verification)) ?? null;
+    return this.#secrets.get(verification?.id ?? verification) ?? null;
   }
 
   // The code of the next SMS for this page by WebOTP, or null.
@@ -89,15 +87,11 @@ export class PhoneVerifyClient {
   // What the element shows: texts in a language, the site's channels, its style sheet.
   async settings({ lang = this.lang, purpose = "", signal } = {}) {
     const address = `${this.api}static/phone-verify-client.json?${new URLSearchParams({ lang, purpose })}`;
-    try {
-      return await read(await fetch(address, { signal }));
-    } catch (error) {
-      throw error instanceof PhoneVerifyError ? error : new PhoneVerifyError({ code: "network", detail: error.message });
-    }
+    return read(await fetch(address, { signal }));
   }
 
   #path(verification, rest = "") {
-    return `verifications/${encodeURIComponent(idOf(verification))}${rest}`;
+    return `verifications/${encodeURIComponent(verification?.id ?? verification)}${rest}`;
   }
 
   #headersFor(verification) {

@@ -8,6 +8,4 @@ const valueOf = (digit) => {
   return String(value);
 };
 
-export const isDigit = (character) => /\p{Nd}/u.test(character);
-
 export const ascii = (text) => text.replace(/\p{Nd}/gu, valueOf);

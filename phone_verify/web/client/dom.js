@@ -4,7 +4,8 @@ export const h = (kind, attributes, ...children) => {
   const names = classes.join(" ");
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries({ ...(names && { class: names, part: names }), ...attributes })) {
-    if (value || value === "") {
+    // Some come from the API, which runs no script here.
+    if ((value || value === "") && !/^on/i.test(name)) {
       node.setAttribute(name, value === true ? "" : value);
     }
   }

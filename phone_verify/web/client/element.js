@@ -20,13 +20,14 @@ export class PhoneVerifyElement extends HTMLElement {
   #settings;
   #card;
   #sheet = new CSSStyleSheet();
-  #life;
   #view;
   #phone;
   #channel;
   #verification;
   #takenAt;
-  #shown = "number";
+  #shown = this.#number;
+  #turn = 0;
+  #load;
 
   // The client that the element uses: the app calls it for the session or a token.
   get client() {
@@ -43,16 +44,17 @@ export class PhoneVerifyElement extends HTMLElement {
       document.addEventListener("DOMContentLoaded", () => this.isConnected && this.connectedCallback(), { once: true });
       return;
     }
-    this.#life = new AbortController();
-    if ([...this.children].some((child) => !child.slot && child.localName !== "script")) {
-      enhance(this, { signal: this.#life.signal });
+    if (this.querySelector(":scope > :not([slot], script)")) {
+      this.#view = new AbortController();
+      enhance(this, this.#view);
+    } else if (this.#settings) {
+      this.#show(this.#shown, { still: true });
     } else {
       this.#open();
     }
   }
 
   disconnectedCallback() {
-    this.#life?.abort();
     this.#view?.abort();
   }
 
@@ -61,19 +63,24 @@ export class PhoneVerifyElement extends HTMLElement {
       return;
     }
     if (name === "api") {
-      this.#client = this.#verification = undefined;
-      this.#shown = "number";
+      this.#client = undefined;
+      this.#reset({ still: true });
     } else {
       this.client.lang = this.#lang; // The same client: it has the secret.
     }
-    this.#settings = undefined;
     this.#open();
   }
 
   // Show the number field again, empty.
   restart() {
-    this.#phone = this.#verification = undefined;
-    this.#show("number");
+    this.#phone = undefined;
+    this.#reset();
+  }
+
+  #reset(options) {
+    this.#turn += 1;
+    this.#verification = undefined;
+    this.#show(this.#number, options);
   }
 
   get #lang() {
@@ -89,64 +96,83 @@ export class PhoneVerifyElement extends HTMLElement {
       const root = this.attachShadow({ mode: "open" });
       root.adoptedStyleSheets = [this.#sheet];
       root.append((this.#card = h("div.card")));
+      // Of every view: a form without it would put its fields into the page's address. Those of `enhance` come first.
+      root.addEventListener("submit", (event) => this.#submit(event));
     }
-    try {
-      this.#settings ??= await this.client.settings({ lang: this.#lang, purpose: this.#of("purpose") });
-    } catch (error) {
-      this.#emit("error", { code: error.code, error });
-      setTimeout(() => this.isConnected && this.#open(), OPEN_AGAIN_AFTER);
-      return;
-    }
-    this.#sheet.replaceSync(this.#settings.style);
     const own = this.querySelector(':scope > script[type="application/json"]');
-    this.#settings.texts = { ...this.#settings.texts, ...(own && JSON.parse(own.textContent)), ...this.texts };
-    this.#show(this.#shown, { still: true });
+    const texts = { ...(own && JSON.parse(own.textContent)), ...this.texts };
+    // Until the newest settings are here, those of before are kept, and their view.
+    const load = (this.#load = this.client.settings({ lang: this.#lang, purpose: this.#of("purpose") }));
+    const isNewest = () => load === this.#load;
+    try {
+      const settings = await load;
+      if (isNewest()) {
+        Object.assign(settings.texts, texts);
+        this.#sheet.replaceSync(settings.style);
+        this.#settings = settings;
+        this.#show(this.#shown, { still: true });
+      }
+    } catch (error) {
+      if (isNewest()) {
+        this.#emit("error", { code: error.code ?? "network", error });
+        setTimeout(() => isNewest() && this.isConnected && this.#open(), OPEN_AGAIN_AFTER);
+      }
+    }
   }
 
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(`phone-verify:${name}`, { detail, bubbles: true, composed: true }));
   }
 
-  async #submit(event) {
-    if (event.defaultPrevented) {
-      return; // Offline, or being sent already.
+  #submit(event) {
+    if (event.defaultPrevented || !this.#card.contains(event.target)) {
+      return; // Offline, or being sent already; or a form of the site, in a slot.
     }
     event.preventDefault();
     const { elements, dataset } = event.target;
     const channel = elements.channel?.value || event.submitter?.value || undefined;
-    await this.#try(() => this.#step(dataset.step, elements.phone?.value, elements.code?.value, channel));
+    const steps = {
+      start: () => {
+        this.#phone = elements.phone?.value ?? this.#phone;
+        this.#channel = channel ?? this.#channel;
+        this.#start();
+      },
+      check: () => this.#try(() => this.client.check(this.#verification, elements.code.value)),
+      resend: () =>
+        this.#try(() => this.client.resend(this.#verification, { channel, extra: this.extra }), {
+          notice: "sent_again",
+        }),
+      called: () => this.#get({ notice: "no_call_yet" }),
+      change: () => {
+        this.client.cancel(this.#verification).catch(() => {});
+        this.#reset();
+      },
+    };
+    if (this.#shown !== this.#opened || isOpen(this.#verification)) {
+      steps[dataset.step](); // Else the browser is being signed in.
+    }
   }
 
-  async #try(action) {
+  // Make a call, and show its answer, unless another answer, restart() or another API came in between.
+  async #try(call, { signal, show = this.#take, ...options } = {}) {
+    let turn = this.#turn;
+    const isLate = () => turn !== this.#turn || signal?.aborted;
     try {
-      await action();
+      const answer = await call();
+      if (!isLate()) {
+        turn = this.#turn += 1;
+        show.call(this, answer, options);
+      }
     } catch (error) {
-      this.#fail(error);
+      isLate() || this.#fail(error);
     }
   }
 
-  async #step(step, phone, code, channel) {
-    const { client } = this;
-    const present = this.#verification;
-    if (step === "start") {
-      this.#phone = phone ?? this.#phone;
-      this.#channel = channel ?? this.#channel;
-      await this.#start();
-    } else if (step === "check") {
-      await this.#take(await client.check(present, code));
-    } else if (step === "resend") {
-      const resent = await client.resend(present, { channel, extra: this.extra });
-      await this.#take(resent, { notice: this.#text("sent_again", resent) });
-    } else if (step === "called") {
-      await this.#take(await client.get(present), { notice: this.#settings.texts.no_call_yet });
-    } else {
-      client.cancel(present).catch(() => {});
-      this.#verification = undefined;
-      this.#show("number");
-    }
+  #get(options) {
+    this.#try(() => this.client.get(this.#verification), options);
   }
 
-  async #start(more) {
+  #start(more) {
     const fields = {
       phone: this.#phone,
       region: this.#of("region"),
@@ -156,26 +182,30 @@ export class PhoneVerifyElement extends HTMLElement {
       extra: this.extra,
       ...more,
     };
-    await this.#take(await this.client.start(fields));
+    this.#try(() => this.client.start(fields));
   }
 
   // Show what the server has answered about the verification.
-  async #take({ secret, ...verification }, options) {
-    this.#verification = verification;
+  #take({ secret, ...verification }, options) {
+    const { client } = this;
+    const { proof, channels_left: left } = (this.#verification = verification);
     this.#takenAt = Date.now();
-    const { proof, channels_left: left } = verification;
     if (isOpen(verification)) {
-      this.#show("open", options);
+      this.#show(this.#opened, options);
     } else if (!proof) {
-      this.#show("over");
+      this.#show(this.#over);
     } else if (left?.length) {
-      await this.#start({ channel: left[0], proof });
+      this.#start({ channel: left[0], proof });
     } else {
-      this.#emit("verified", { proof, verification });
-      if (this.hasAttribute("sign-in")) {
-        this.#emit("signed-in", await this.client.signIn(verification));
-      }
-      this.#show("done");
+      this.#try(
+        async () => {
+          this.#emit("verified", { proof, verification });
+          if (this.hasAttribute("sign-in")) {
+            this.#emit("signed-in", await client.signIn(verification));
+          }
+        },
+        { show: () => this.#show(this.#done) },
+      );
     }
   }
 
@@ -184,20 +214,24 @@ export class PhoneVerifyElement extends HTMLElement {
     const { code = "unavailable", status, attemptsLeft, retryAfter } = error;
     this.#emit("error", { code, error });
     const ended = status === 404 ? "expired" : attemptsLeft === 0 ? "exhausted" : error.verificationStatus;
+    if (ended === "verified") {
+      this.#get(); // The answer to the right code was lost; this one has the proof.
+      return;
+    }
     if (this.#verification && ended) {
       this.#verification.status = ended;
-      this.#show("over");
+      this.#show(this.#over);
       return;
     }
     const wait = retryAfter && texts.try_again_in.replace("{duration}", this.#time(retryAfter));
     const said = navigator.onLine ? (status ? error.detail : texts.unavailable) : texts.offline;
     // Verified already: the sign-in failed.
-    const shown = this.#verification?.proof ? "over" : this.#shown;
+    const shown = this.#verification?.proof ? this.#over : this.#shown;
     this.#show(shown, {
       error: [said, attempts[attemptsLeft], wait].filter(Boolean).join(" "),
       invalid: /^(invalid_phone|wrong_code)$/.test(code) || error.fields?.[0] === "code",
       // A path of the API's origin, never an address of another scheme.
-      to: error.continueAt && new URL(error.continueAt.replace(/^\/*/, "/"), this.client.api),
+      to: error.continueAt && new URL(error.continueAt.replace(/^[/\\\s]*/, "/"), this.client.api),
     });
   }
 
@@ -212,25 +246,23 @@ export class PhoneVerifyElement extends HTMLElement {
   }
 
   // A text that has a variant for a kind of call, and maybe one for codes.
-  #text(name, { channel } = this.#verification) {
+  #text(name) {
     const { texts } = this.#settings;
+    const { channel } = this.#verification;
     return texts[`${name}_${channel}`] ?? texts[`${name}_code`] ?? texts[name];
   }
 
   #show(shown, { error, notice, invalid, to, still } = {}) {
-    this.#shown = shown;
-    if (!this.isConnected) {
+    if (!this.isConnected || !this.#settings) {
+      this.#shown = shown;
       return;
     }
-    this.#view?.abort();
-    this.#view = new AbortController();
-    const { signal } = this.#view;
     const { texts, dir, lang, digits } = this.#settings;
     const message = [
       h("p.error", { role: "alert", hidden: true, "data-pv-offline": true }, texts.offline),
       error && h("p.error", { role: "alert", id: "pv-error" }, error),
       to && h("a.button", { href: to }, texts.continue),
-      notice && h("p.notice", { role: "status" }, notice),
+      notice && h("p.notice", { role: "status" }, this.#text(notice)),
     ];
     const described = (id) => ({
       "aria-describedby": error ? `pv-error ${id}` : id,
@@ -238,10 +270,14 @@ export class PhoneVerifyElement extends HTMLElement {
       required: true,
       dir: "ltr",
     });
-    const body = { number: this.#number, open: this.#opened, over: this.#over, done: this.#done }[shown];
+    const body = shown.call(this, message, described, !error);
+    this.#shown = shown;
+    this.#view?.abort();
+    this.#view = new AbortController();
+    const { signal } = this.#view;
     Object.assign(this.#card, { lang, dir });
     this.#card.replaceChildren(
-      h("div", { "data-pv-here": true, "data-pv-digits": digits }, ...body.call(this, message, described, !error)),
+      h("div", { "data-pv-here": true, "data-pv-digits": digits }, ...body),
       h("slot", { name: "footer" }),
       h("p.live", {
         "aria-live": "polite",
@@ -250,32 +286,30 @@ export class PhoneVerifyElement extends HTMLElement {
         "data-pv-slow": texts.slow,
       }),
     );
-    enhance(this.shadowRoot, {
-      signal,
-      again: () => this.#try(async () => this.#take(await this.client.get(this.#verification))),
-    });
-    this.shadowRoot.addEventListener("submit", (event) => this.#submit(event), { signal });
+    enhance(this.#card, { signal, again: () => isOpen(this.#verification) && this.#get() });
     if (!still) {
-      const { shadowRoot: root } = this;
-      (root.querySelector("[data-focus]") ?? root.querySelector("h2"))?.focus();
+      (this.#card.querySelector("[data-focus]") ?? this.#card.querySelector("h2"))?.focus();
     }
-    if (shown === "open" && this.#verification.dial) {
+    if (isOpen(this.#verification) && this.#settings.watch.includes(this.#verification.channel)) {
       this.#follow(signal);
     }
   }
 
-  async #follow(signal) {
-    try {
-      for await (const seen of this.client.watch(this.#verification, { signal })) {
-        if (!isOpen(seen)) {
-          await this.#take(seen);
-          return;
+  // Until the call has arrived, or the site has sent on another channel.
+  #follow(signal) {
+    this.#try(
+      async () => {
+        for await (const seen of this.client.watch(this.#verification, { signal })) {
+          if (!isOpen(seen) || seen.channel !== this.#verification.channel) {
+            return seen;
+          }
+          if (seen.dial) {
+            this.#card.querySelector("[data-pv-other-caller]").hidden = !seen.other_caller;
+          }
         }
-        this.shadowRoot.querySelector("[data-pv-other-caller]").hidden = !seen.other_caller;
-      }
-    } catch (error) {
-      signal.aborted || this.#fail(error);
-    }
+      },
+      { signal },
+    );
   }
 
   #heading(title, ...lead) {
@@ -293,10 +327,10 @@ export class PhoneVerifyElement extends HTMLElement {
     const { texts, channels, number } = this.#settings;
     const signsIn = this.hasAttribute("sign-in");
     const calls = channels.some(({ value }) => /call/.test(value));
-    const chosen = this.#channel ?? channels[0]?.value;
     const choices = channels.map((channel) => {
       const { value } = channel;
-      const radio = h("input", { type: "radio", name: "channel", value, checked: value === chosen });
+      const checked = value === (this.#channel ?? channels[0].value);
+      const radio = h("input", { type: "radio", name: "channel", value, checked });
       return h("label.choice", null, radio, this.#choice(channel));
     });
     return [
@@ -312,7 +346,6 @@ export class PhoneVerifyElement extends HTMLElement {
           id: "pv-phone",
           name: "phone",
           type: "tel",
-          inputmode: "tel",
           autocomplete: "tel",
           value: this.#phone,
           placeholder: number.example,
@@ -381,7 +414,7 @@ export class PhoneVerifyElement extends HTMLElement {
     const { texts, channels } = this.#settings;
     return [
       h("figure.scan", null, h("img.qr", { src: qr, alt: texts.dial_qr }), h("figcaption", null, texts.dial_scan)),
-      h("a.button.call", { href: uri, "data-focus": isCall }, ltr(number)),
+      h("a.button.call", { href: /^tel:/.test(uri) && uri, "data-focus": isCall }, ltr(number)),
       h(
         "button.link",
         { type: "button", hidden: true, "data-pv-copy": number, "data-pv-copied": texts.copied },
@@ -408,7 +441,6 @@ export class PhoneVerifyElement extends HTMLElement {
         name: "code",
         inputmode: "numeric",
         autocomplete: "one-time-code",
-        autocapitalize: "off",
         spellcheck: "false",
         enterkeyhint: "go",
         "data-focus": !isCall,

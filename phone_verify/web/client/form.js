@@ -106,7 +106,7 @@ const enhanceCode = async (view, code) => {
   const typed = () => code.value.match(/\p{Nd}/gu) ?? [];
 
   // Show the typed digits of a flash call at their places in the calling number.
-  const places = view.all("[data-pv-place]");
+  const places = view.root.querySelectorAll("[data-pv-place]");
   const fill = () => places.forEach((box, index) => (box.textContent = typed()[index] ?? "·"));
   view.on(code, "input", fill);
   fill();
@@ -173,15 +173,13 @@ const views = new WeakMap();
 // Enhance the forms below `root`, once; return what further scripts of the page need. `again` shows the present state:
 // it replaces a view that has ended. The element ends a view by `signal`.
 export const enhance = (root, { again, signal = new AbortController().signal } = {}) => {
-  if (views.has(root) && !views.get(root).signal.aborted) {
+  if (views.get(root)?.signal.aborted === false) {
     return views.get(root);
   }
   const first = (selector) => root.querySelector(selector);
   const place = first("[data-pv-here]");
   const live = first("[data-pv-live]");
   const numerals = place?.dataset.pvDigits || "0123456789";
-  // Use the digits of the page, which can differ from those of the browser's locale.
-  const digits = (number, least) => String(number).padStart(least, "0").replace(/\d/g, (digit) => numerals[digit]);
   const view = {
     root,
     signal,
@@ -189,7 +187,6 @@ export const enhance = (root, { again, signal = new AbortController().signal } =
     live,
     first,
     leaving: false,
-    all: (selector) => root.querySelectorAll(selector),
     on: (target, type, listener) => target.addEventListener(type, listener, { signal }),
     onEnd: (action) => signal.addEventListener("abort", action),
     say: (text) => live && (live.textContent = text),
@@ -210,7 +207,9 @@ export const enhance = (root, { again, signal = new AbortController().signal } =
       const end = Date.now() + seconds * 1000;
       const tick = () => {
         const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
-        show(`${digits(Math.floor(left / 60), 1)}:${digits(left % 60, 2)}`, left);
+        const text = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+        // Use the digits of the page, which can differ from those of the browser's locale.
+        show(text.replace(/\d/g, (digit) => numerals[digit]), left);
         if (left === 0) {
           clearInterval(beat);
           onEnd();

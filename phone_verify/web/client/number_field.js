@@ -1,29 +1,29 @@
 // The number field: a list of countries with calling codes, and the number grouped as it is typed. The metadata comes
 // from the server of this module, one small file for each region; without it the field stays a plain one.
-import { ascii, isDigit } from "./digits.js";
+import { ascii } from "./digits.js";
 import { h } from "./dom.js";
 
 // What a number may contain besides digits. Any other text is left as it is: the server reads it.
-const OTHER = /[^\p{Nd}\p{Pd}\p{Cf}\s+\uff0b().\/\u2212]/u;
-const kept = (text) => [...text].filter((character) => isDigit(character) || character === "+").join("");
+const OTHER = /[^\p{Nd}\p{Pd}\p{Cf}\s+().\/\u2212]/u;
+const kept = (text) => text.replace(/[^\p{Nd}+]/gu, "");
 
 const load = (name) =>
   fetch(new URL(name, import.meta.url))
     .then((answer) => answer.json())
     .catch(() => null);
 
-// Group the digits by the first format that they fill, else by the first that they begin.
-const arranged = (digits, formats, form) => {
+// Group the digits by the first format that they fill, else by the first that they begin. `trunk` comes before them.
+const arranged = (digits, formats, trunk = "") => {
   const fitting = formats.filter(([leading]) => new RegExp(`^(?:${leading})`).test(digits));
   const whole = ([, pattern]) => digits.match(`^(?:${pattern})$`);
   const longest = ([, pattern]) => "9".repeat(15).match(pattern.replace(/\[[^\]]*\]/g, "\\d"));
   const format = fitting.find(whole) ?? fitting.find((each) => longest(each)[0].length > digits.length);
   if (!digits || !format) {
-    return digits;
+    return trunk + digits;
   }
   const groups = whole(format) ?? longest(format);
   const left = [...digits];
-  const text = (format[form + 2] ?? format[2])
+  const text = format[trunk ? 3 : 2]
     .replace(/\$(\d)/g, (_, group) => groups[group].replace(/./g, () => left.shift() ?? "x"))
     .replace(/\D*(x.*)?$/, "");
   return text.includes(")") ? text : text.replace("(", "");
@@ -32,12 +32,10 @@ const arranged = (digits, formats, form) => {
 // The text of a number, given as its digits without calling code or in national form.
 export const written = (digits, code, meta) => {
   if (code) {
-    return `+${code} ${meta ? arranged(digits, meta.international ?? meta.national, 0) : digits}`;
+    return `+${code} ${meta ? arranged(digits, meta.international ?? meta.national) : digits}`;
   }
   const trunk = meta?.trunk && digits.startsWith(meta.trunk) ? meta.trunk : "";
-  const rest = meta ? arranged(digits.slice(trunk.length), meta.national, trunk ? 1 : 0) : digits;
-  // A form without the prefix does not change the digits.
-  return trunk && rest.replace(/\D/g, "") !== digits ? trunk + rest : rest;
+  return meta ? arranged(digits.slice(trunk.length), meta.national, trunk) : digits;
 };
 
 // The region of a number without its calling code. Of regions that share a code, the present one is kept as long as
@@ -129,7 +127,7 @@ const countryList = (input, language, texts, say, choose) => {
     list.replaceChildren(...found.map(({ option }) => option));
     setOpen(found.length > 0);
     setActive((query ? found[0] : rows.find(({ region }) => region === present))?.option);
-    if (query && rows.length) {
+    if (query) {
       say(found.length ? texts.found.replace("{count}", found.length) : texts.none);
     }
   };
@@ -276,7 +274,8 @@ export const enhanceNumber = (root) => {
     return { digits, abroad, code, region };
   };
 
-  // Write a text over the present one as if it was typed, so that undo works.
+  // Write a text over the present one as if it was typed, so that undo works. Nothing is written into a composition:
+  // the input method would write its text once more.
   let isWriting = false;
   const write = (text) => {
     isWriting = true;
@@ -292,6 +291,9 @@ export const enhanceNumber = (root) => {
   };
 
   function format(isNew = false, isTyped = false) {
+    if (isWriting) {
+      return;
+    }
     before = input.value;
     const number = parsed(before, isNew);
     if (!number) {
@@ -338,8 +340,8 @@ export const enhanceNumber = (root) => {
     }
   };
 
-  input.addEventListener("input", ({ inputType: type = "", isComposing }) => {
-    if (isWriting || isComposing) {
+  input.addEventListener("input", ({ inputType: type = "" }) => {
+    if (isWriting) {
       return;
     }
     const last = before;
@@ -352,7 +354,11 @@ export const enhanceNumber = (root) => {
     }
     format(!last && !type.startsWith("delete"), true);
   });
-  input.addEventListener("compositionend", () => format(!before, true));
+  input.addEventListener("compositionstart", () => (isWriting = true));
+  input.addEventListener("compositionend", () => {
+    isWriting = false;
+    format(!before, true);
+  });
 
   const choose = (region) => {
     const number = parsed(input.value);
@@ -372,7 +378,7 @@ export const enhanceNumber = (root) => {
   list?.show(likely, pvCode);
   load("regions.json").then((listed) => {
     regions = listed ?? [];
-    const [first] = [local, new Intl.Locale(navigator.language).region, likely, regions[0]?.[0]].filter(rowOf);
+    const first = [local, new Intl.Locale(navigator.language).region, likely, regions[0]?.[0]].find(rowOf);
     if (first) {
       setRegion(first);
       format();

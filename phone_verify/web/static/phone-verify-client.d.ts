@@ -35,6 +35,8 @@ export interface Verification {
   dial: Dial | null;
   /** Good once, for five minutes. */
   proof: string | null;
+  /** The caller's own provider attested the number of this call. */
+  assurance?: "caller_id_attested";
   /** Channels that must verify this number as well, with a start that carries `proof`. */
   channels_left?: Channel[];
   /** From `watch`: another phone has just called the number to call. */
@@ -75,6 +77,7 @@ export type Code =
   | "not_signed_in"
   | "destination_not_allowed"
   | "send_refused"
+  | "service_suspended"
   | "login_refused"
   | "mfa_required"
   | "reauthentication_required"

@@ -49,6 +49,31 @@
     }
   };
 
+  let typedAt = -Infinity;
+
+  // Act once, when the visitor sees the page and is not typing.
+  const whenWatched = (view, act) => {
+    const take = () => {
+      if (view.leaving || document.hidden || !navigator.onLine || Date.now() - typedAt < TYPING) {
+        return;
+      }
+      clearInterval(beat);
+      document.removeEventListener("visibilitychange", take);
+      act();
+    };
+    const beat = setInterval(take, 1000);
+    document.addEventListener("visibilitychange", take);
+    take();
+  };
+
+  // The request for the page after this time moves the order to another channel.
+  const moveOrder = (view) => {
+    const seconds = Number(view.place?.dataset.pvMovesIn);
+    if (seconds) {
+      view.countDown(seconds, () => {}, () => whenWatched(view, view.again));
+    }
+  };
+
   // Offer the next channel once the code is late. If the site wants so, send on it: once, to a visitor who sees the
   // page and is not typing.
   const offerNextChannel = (view, code) => {
@@ -59,15 +84,8 @@
     const form = offer.querySelector("form");
     const { verification: id, channel } = form.elements;
     const taken = `pv-taken ${id.value} ${channel.value}`;
-    let typedAt = -Infinity;
-    code?.addEventListener("input", () => (typedAt = Date.now()));
-    const sendByItself = () => {
-      const take = () => {
-        if (view.leaving || document.hidden || !navigator.onLine || Date.now() - typedAt < TYPING) {
-          return;
-        }
-        clearInterval(beat);
-        document.removeEventListener("visibilitychange", take);
+    const sendByItself = () =>
+      whenWatched(view, () => {
         // A refused send shows the page again with the same offer. Where that cannot be noted, the visitor presses.
         const isFirst = kept((storage) => {
           const before = storage.getItem(taken);
@@ -81,11 +99,7 @@
           form.append(hidden("by_itself", "1"));
           form.requestSubmit();
         }
-      };
-      const beat = setInterval(take, 1000);
-      document.addEventListener("visibilitychange", take);
-      take();
-    };
+      });
     view.countDown(Number(offer.dataset.pvNext), () => {}, () => {
       if (offer.hidden) {
         offer.hidden = false;
@@ -127,9 +141,11 @@
   import(script.dataset.pvClient ?? new URL("phone-verify-client.js", script.src)).then(({ enhance, watch }) => {
     readTyped(document.querySelector("#pv-code"));
     const view = enhance(document.querySelector("phone-verify > *")?.parentElement ?? document);
+    view.first("#pv-code")?.addEventListener("input", () => (typedAt = Date.now()));
     copyRemember(view);
     nameFrame(view);
     offerNextChannel(view, view.first("#pv-code"));
+    moveOrder(view);
     if (view.place?.dataset.pvPoll) {
       followCall(view, watch);
     }
