@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +26,7 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, admin_display, admin_send, phones, unlock
+from . import accounts, admin_display, phones, unlock
 from .masked_admin import MaskedAdmin, has_visible_user
 from .models import VerificationRow, VerifiedPhone
 from .site import current_site, orm_alias
@@ -209,11 +210,15 @@ class VerificationAdmin(_NumberSearchAdmin):
         return super().changelist_view(request, {**may, **(extra_context or {})})
 
     @method_decorator(sensitive_post_parameters("number", "code"))
-    def send_test(self, request: HttpRequest) -> HttpResponse:
-        """Send a test: start a verification and follow it."""
+    def send_test(self, request: HttpRequest) -> HttpResponseBase:
+        """Send a test: start a verification and follow it, among the pages of staff if the site has services."""
         if not self.has_send_permission(request):
             raise PermissionDenied
-        return admin_send.view(request, {**self.admin_site.each_context(request), "opts": self.opts})
+        # A site that opens no page of staff loads nothing of them.
+        from . import staff_pages
+
+        here, page = request.path, staff_pages.address(self, "test/", {})
+        return HttpResponseRedirect(page) if page != here else staff_pages.show(self, request, "test/")
 
     @method_decorator(sensitive_post_parameters("number"))
     def unlock(self, request: HttpRequest) -> HttpResponse:

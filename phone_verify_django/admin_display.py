@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from phone_verify import Channel, PhoneNumber, Status
-from phone_verify.model import CodeSource, DeliveryState
+from phone_verify.model import CodeSource
 
 CHANNELS: dict[str, Promise] = {
     Channel.SMS.value: _("SMS"),
@@ -37,13 +37,6 @@ CODE_SOURCES: dict[str, Promise] = {
     CodeSource.PROVIDER.value: _("the provider"),
     CodeSource.REMOTE_CHECK.value: _("the provider, which checks it"),
     CodeSource.NONE.value: _("no code"),
-}
-
-#: What a provider reports about a message or call.
-DELIVERY: dict[str, Promise] = {
-    DeliveryState.OPEN.value: _("On its way"),
-    DeliveryState.DELIVERED.value: _("Delivered"),
-    DeliveryState.UNDELIVERED.value: _("Not delivered"),
 }
 
 _REASONS: dict[str, Promise] = {

@@ -30,6 +30,7 @@ from phone_verify.api import (
     client_refused,
     cors_headers,
     dispatch,
+    for_program,
     invalid_proof,
     login_refused,
     mfa_required,
@@ -42,7 +43,7 @@ from phone_verify.api import (
     token_issued,
 )
 from phone_verify.errors import StoreError
-from phone_verify.http.bearer import checked_token, note_sign_in
+from phone_verify.http.bearer import checked_token, note_sign_in, presented_key
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
@@ -187,6 +188,9 @@ async def _reply(
     chosen = app_settings.account_settings()
     try:
         call = calls.read_call(request, path)
+        if presented_key(site, call.headers) is not None:
+            # Neither the session nor the site's tokens are read for another program.
+            return await for_program(site, flows, replace(call, can_stream=can_stream))
         token = bearer.presented(request)
         call = replace(call, token=token, issues_tokens=chosen.token is not None, can_stream=can_stream)
         by_token = call.token is not None
@@ -194,14 +198,14 @@ async def _reply(
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
         wants_user = needs_user(path, call.method, identified=by_token or (has_session and client_of is None))
-        if wants_user:
+        # A user's token is not looked up for every call, unless it could be a client's.
+        if wants_user or (by_token and client_of is not None):
             call = await runs(bearer.described if by_token else accounts.described, request, call)
         if client_of is not None and call.user is None:
             client = await runs(client_of, request)
-            # A user's token is not looked up for every call.
-            if client is None and (wants_user or not by_token):
+            if client is None:
                 return client_refused()
-            call = replace(call, client=client or "")
+            call = replace(call, client=client)
     except ImproperlyConfigured as error:
         log.error("%s", error)
         return problem(500, "internal_error", "Something went wrong on our side.")

@@ -49,8 +49,9 @@ NAMES = (
     "token",
     "user_for_token",
     "oauth_grants",
+    "alarm_emails",
 )
-_HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
+_HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store", "ledger")
 #: The commands that report invalid settings, as in `sys.argv`.
 _LENIENT_COMMANDS = (["check"], ["phone_verify_config"], ["phone_verify_doctor"])
 REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG", "AUTH_USER_MODEL", "CSRF_TRUSTED_ORIGINS")
@@ -87,6 +88,8 @@ class AccountSettings:
     user_for_token: object = None
     #: The grants of `phone_verify_django.oauth_toolkit`, which checks them.
     oauth_grants: object = None
+    #: Addresses that get the alarms of the ledger; None: ADMINS.
+    alarm_emails: Any = None
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> AccountSettings:

@@ -65,8 +65,6 @@ def protect(request: HttpRequest, answer: HttpResponse, site: Site, elsewhere: I
         del headers["Content-Security-Policy"]
     for name, value in headers.items():
         answer.headers.setdefault(name, value)
-    if "X-Frame-Options" not in headers:
-        answer.xframe_options_exempt = True  # read by XFrameOptionsMiddleware
 
 
 def mount_of(request: HttpRequest, path: str) -> str:

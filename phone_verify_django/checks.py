@@ -35,8 +35,10 @@ ALWAYS = {
     "practice": 12,
     "store": 13,
     "keys": 14,
+    "ledger": 15,
     "staff": 19,
     "notices": 18,
+    "services": 57,
 }
 DEPLOYED = {
     "short_codes": 20,
@@ -334,6 +336,12 @@ def _problem_of_function(value: object, advice: str) -> tuple[str, str] | None:
     return None if callable(found) else (f"{quoted(value)} is not a function.", advice)
 
 
+def _problem_of_alarm_emails(value: object) -> tuple[str, str] | None:
+    if isinstance(value, list | tuple) and all(isinstance(address, str) and "@" in address for address in value):
+        return None
+    return "Not a list of e-mail addresses.", "Set a list like ['ops@site.example'], or leave it out for ADMINS."
+
+
 def _problem_of_oauth_grants(value: object) -> tuple[str, str] | None:
     """The bridge checks the rest."""
     if apps.is_installed("phone_verify_django.oauth_toolkit"):
@@ -351,6 +359,7 @@ _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
     "token": _problem_of_token,
     "user_for_token": _problem_of_user_for_token,
     "oauth_grants": _problem_of_oauth_grants,
+    "alarm_emails": _problem_of_alarm_emails,
 }
 
 

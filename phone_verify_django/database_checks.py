@@ -13,11 +13,11 @@ from django.db import connections, models, router
 
 from phone_verify.errors import ConfigurationError
 
-from .models import CounterRow, PhoneRow, ResponseRow, VerificationRow
+from .models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 from .primary import alias_of
 from .site import orm_alias
 
-_STORE = (VerificationRow, PhoneRow, CounterRow, ResponseRow)
+_STORE = (VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow)
 #: The session engines that read Django's table at each request, or when the cache has lost a session.
 _SESSIONS_IN_DATABASE = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
 

@@ -134,7 +134,10 @@ class VerificationRow(models.Model):
     waits = models.CharField(max_length=255, default="")
     by_call = models.BooleanField(default=False)
     proved_channels = models.CharField(max_length=64, default="")
+    access_key = models.CharField(max_length=12, default="")
+    channels = models.CharField(max_length=64, default="")
     other_caller_at = models.BigIntegerField(null=True)
+    attestation = models.CharField(max_length=1, null=True)
 
     class Meta:
         verbose_name = _("verification")
@@ -182,6 +185,22 @@ class CounterRow(models.Model):
 
     def __str__(self) -> str:
         return str(self.name).partition(":")[0]
+
+
+class ConversionRow(models.Model):
+    """How many orders a provider accepted for a region on a channel, and how many of them were verified."""
+
+    route = ExactCharField(primary_key=True, max_length=100)
+    sent = models.FloatField()
+    verified = models.FloatField()
+    changed_at = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = "conversion"
+        verbose_name_plural = "conversions"
+
+    def __str__(self) -> str:
+        return str(self.route)
 
 
 class ResponseRow(models.Model):

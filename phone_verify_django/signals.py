@@ -19,7 +19,13 @@ from django.dispatch import Signal
 from django.http import HttpRequest
 
 from phone_verify.events.record import VerificationEvent
-from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
+from phone_verify.events.signals import (
+    DELIVERY_FAILED,
+    LIMIT_ALARM,
+    VERIFICATION_FAILED,
+    VERIFICATION_LOCKED,
+    signals_of,
+)
 from phone_verify.model import Redeemed
 
 if TYPE_CHECKING:
@@ -48,11 +54,16 @@ verification_locked = Signal()
 #: No provider accepted the message or call. `happened` as above.
 delivery_failed = Signal()
 
+#: A cap, a balance or an account at a provider has reached 50, 80 or 100 percent. `happened` as above, with the
+#: `phone_verify.ledger.values.Alarm` as `happened.alarm`.
+limit_alarm = Signal()
+
 
 _SIGNALS = {
     VERIFICATION_FAILED: verification_failed,
     VERIFICATION_LOCKED: verification_locked,
     DELIVERY_FAILED: delivery_failed,
+    LIMIT_ALARM: limit_alarm,
 }
 
 

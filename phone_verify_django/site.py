@@ -28,11 +28,13 @@ from phone_verify.errors import ConfigurationError, quoted
 from phone_verify.http.site import Site
 from phone_verify.sync import run_in_loop
 
-from . import app_settings, signals
+from . import alarm_mail, app_settings, signals, tasks
 from .app_settings import DEFAULT_STORE, REBUILD_ON
 from .models import VerificationRow
 from .primary import alias_of
+from .services import opening
 from .store import OrmStore, in_worker
+from .store.second_connection import Setup
 
 log = logging.getLogger("phone_verify")
 
@@ -86,6 +88,13 @@ def site_config() -> SiteConfig:
         framework_keys=_framework_keys,
         framework_origins=app_settings.csrf_trusted_origins(),
         stores={"orm": _open_orm},
+        service_rows={"orm": opening.open_services},
+        key_stores={"orm": opening.open_keys},
+        ledgers={"orm": lambda url, endpoints: opening.open_ledger(url, endpoints, _setup())},
+        outboxes={"orm": opening.open_outbox},
+        reports={"orm": lambda url: opening.open_aggregates(url, _setup())},
+        works={"orm": lambda url: opening.open_work(url, _setup())},
+        wakes={"django-tasks": tasks.waker},
         default_store=lambda: DEFAULT_STORE,
         webhook_path=webhook_path,
         production=not (app_settings.debug() or _started_in_debug),
@@ -164,7 +173,7 @@ setting_changed.connect(forget)
 def _built() -> Site:
     try:
         given = site_config()
-        site = given.site(listeners=[signals.on_event], **_overrides)
+        site = given.site(listeners=[signals.on_event, alarm_mail.on_event], **_overrides)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from error.__cause__
     given.warn_without_channel()
@@ -280,8 +289,11 @@ def _open_orm(url: str) -> Any:
             f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
             "another database; set orm:alias, or return its alias in the router's db_for_write"
         )
-    setup = app_settings.account_settings().connection_setup
-    return OrmStore(using=alias, connection_setup=None if setup is None else _set_up_connection)
+    return OrmStore(using=alias, connection_setup=_setup())
+
+
+def _setup() -> Setup | None:
+    return None if app_settings.account_settings().connection_setup is None else _set_up_connection
 
 
 def _set_up_connection(connection: BaseDatabaseWrapper) -> None:

@@ -56,8 +56,12 @@ def complaints() -> Iterator[checks.CheckMessage]:
 
 
 def log_complaints() -> None:
-    """Log the findings that would fail after a message was paid, except for commands that report them."""
-    if not app_settings.is_lenient():
+    """Log the findings that would fail after a message was paid, except for commands that report them.
+
+    After a start-up error `runserver` loads the URLs once more with no app installed: nothing would
+    be found then.
+    """
+    if apps.is_installed("phone_verify_django") and not app_settings.is_lenient():
         for rule in (_backend, _sessions, _users, _templates):
             for message in rule():
                 log.error("%s %s", message.msg, message.hint)

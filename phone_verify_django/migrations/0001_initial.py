@@ -14,6 +14,19 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ConversionRow",
+            fields=[
+                ("route", phone_verify_django.fields.ExactCharField(max_length=100, primary_key=True, serialize=False)),
+                ("sent", models.FloatField()),
+                ("verified", models.FloatField()),
+                ("changed_at", models.BigIntegerField()),
+            ],
+            options={
+                "verbose_name": "conversion",
+                "verbose_name_plural": "conversions",
+            },
+        ),
+        migrations.CreateModel(
             name="CounterRow",
             fields=[
                 ("name", phone_verify_django.fields.ExactCharField(max_length=100, primary_key=True, serialize=False)),
@@ -117,7 +130,10 @@ class Migration(migrations.Migration):
                 ("waits", models.CharField(default="", max_length=255)),
                 ("by_call", models.BooleanField(default=False)),
                 ("proved_channels", models.CharField(default="", max_length=64)),
+                ("access_key", models.CharField(default="", max_length=12)),
+                ("channels", models.CharField(default="", max_length=64)),
                 ("other_caller_at", models.BigIntegerField(null=True)),
+                ("attestation", models.CharField(max_length=1, null=True)),
             ],
             options={
                 "verbose_name": "verification",

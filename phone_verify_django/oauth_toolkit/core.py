@@ -19,6 +19,7 @@ from phone_verify.oauth import grant as core
 
 from .. import account_policy, accounts, primary, users
 from ..site import site_of
+from ..store import joining_on_sqlite
 from ..store.transactions import name_of
 from .grants import ClientGrant, client_grants
 
@@ -31,7 +32,7 @@ except ImportError as error:
 
 log = logging.getLogger("phone_verify")
 
-#: Parameters that a request may contain only once.
+#: Parameters that a request for any grant may contain only once.
 _ONCE = (*core.PARAMETERS, "grant_type", "client_id", "client_secret", "scope")
 _CONFIDENTIAL = "confidential"
 
@@ -50,7 +51,11 @@ class PhoneVerifyGrants:
     @sensitive_variables()
     def create_token_response(self, request: HttpRequest) -> Any:
         """Return the response of the token endpoint."""
-        request.sensitive_post_parameters = "__ALL__"  # type: ignore[attr-defined]  # read by error reports
+        # Read by error reports. "__ALL__" would not mask the form in variables of the toolkit's view.
+        request.sensitive_post_parameters = tuple(request.POST)  # type: ignore[attr-defined]
+        if core.has_credentials_of_no_client(request.headers.get("Authorization"), dict(self.extract_body(request))):
+            refused = errors.InvalidClientError()
+            return None, refused.headers, refused.json, refused.status_code
         for name in client_grants():
             self.server.grant_types.setdefault(name, MobileVerificationGrant(self.server.request_validator))
         refresh = self.server.grant_types.get("refresh_token")
@@ -58,15 +63,21 @@ class PhoneVerifyGrants:
             refresh.custom_validators.post_token.append(_require_active)
         token = _request.set(request)
         try:
-            return super().create_token_response(request)  # type: ignore[misc]
+            # With ATOMIC_REQUESTS the toolkit's view is inside a transaction, which commits every response.
+            with joining_on_sqlite():
+                return super().create_token_response(request)  # type: ignore[misc]
         finally:
             _request.reset(token)
 
     def extract_body(self, request: HttpRequest) -> list[tuple[str, str]]:
-        """Return the parameters of a form or of a JSON object; values that are not strings are left out."""
+        """Return the parameters of a form or of a JSON object; values that are not strings are left out.
+
+        Those of our grants include repeated ones, which `parse` refuses.
+        """
         if request.content_type == "application/json":
             return list(core.json_parameters(request.body))
-        repeated = [(name, value) for name in _ONCE for value in request.POST.getlist(name)[1:]]
+        once = request.POST if request.POST.get("grant_type") in client_grants() else _ONCE
+        repeated = [(name, value) for name in once for value in request.POST.getlist(name)[1:]]
         parameters: list[tuple[str, str]] = super().extract_body(request)  # type: ignore[misc]
         return [*parameters, *repeated]
 

@@ -23,12 +23,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from phone_verify.errors import StoreError
 from phone_verify.stores.rows.waits import bounded
 
-from ..models import CounterRow, PhoneRow, ResponseRow, VerificationRow
+from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 
 T = TypeVar("T")
 
 #: The models of the store's tables.
-_MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow)
+_MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow)
 
 #: Configures the given connection like the connection of the request.
 Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]

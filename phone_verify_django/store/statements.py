@@ -10,19 +10,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
+from phone_verify.conversions import DECAY, MEMORY, MOST_COUNTED, SHORTEST_MEMORY
 from phone_verify.errors import StoreError
 from phone_verify.model import Status
 from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
-from phone_verify.stores.rows.writes import STARTED, STORED, UNSET, Table, WriteStatements
+from phone_verify.stores.rows.writes import (
+    FOR_A_SHORT_TIME,
+    STARTED,
+    STORED,
+    UNSET,
+    WAITS_SHORTLY,
+    Table,
+    WriteStatements,
+)
 
-from ..models import CounterRow, PhoneRow, ResponseRow, VerificationRow
+from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 
 #: The time when the statement runs, not when its transaction started. SQLite uses the time of the process.
 _SERVER_TIME = {
@@ -40,7 +50,10 @@ _KEYS: Mapping[type[models.Model], str] = {
     PhoneRow: "tag",
     CounterRow: "name",
     ResponseRow: "name",
+    ConversionRow: "route",
 }
+#: The columns with the expiry of a row, or with the time from which it is counted; others have `ends_at`.
+_EXPIRIES: Mapping[type[models.Model], str] = {VerificationRow: "expires_at", ConversionRow: "changed_at"}
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -64,8 +77,7 @@ class _Table:
         self._quote = connection.ops.quote_name
         self.name = self._quote(model._meta.db_table)
         self.key: str = _KEYS[model]
-        #: The column with the expiry of a row.
-        self.expiry = "expires_at" if model is VerificationRow else "ends_at"
+        self.expiry = _EXPIRIES.get(model, "ends_at")
 
     def column(self, name: str) -> str:
         return self._quote(self._column(name))
@@ -138,6 +150,7 @@ class _Tables:
         self.phone = _Table(PhoneRow, connection, "p")
         self.counter = _Table(CounterRow, connection, "c")
         self.response = _Table(ResponseRow, connection, "a")
+        self.conversion = _Table(ConversionRow, connection, "v")
 
     def tallied(self, series: str) -> str:
         """Return an expression for the sum of a series of the tally at the time `at`."""
@@ -153,6 +166,7 @@ class _Tables:
             Table.PHONE: self.phone,
             Table.COUNTER: self.counter,
             Table.RESPONSE: self.response,
+            Table.CONVERSION: self.conversion,
         }[table]
 
 
@@ -201,9 +215,16 @@ class ConnectionReads(ReadStatements):
         names = ", ".join(f"%(name{n})s" for n in range(count))
         order = " ".join(f"WHEN %(name{n})s THEN {n}" for n in range(count))
         return Prepared(
-            f"SELECT {a.columns(('holder', 'request', 'response'))}, {now} FROM {a.name} "
+            f"SELECT {a.columns(('name', 'holder', 'request', 'response'))}, {now} FROM {a.name} "
             f"WHERE {a.column('name')} IN ({names}) AND {a.column('ends_at')} > {now} "
-            f"ORDER BY CASE {a.column('name')} {order} END LIMIT 1"
+            f"ORDER BY CASE {a.column('name')} {order} END"
+        )
+
+    def build_conversions(self, count: int) -> Statement:
+        v, names = self._tables.conversion, ", ".join(f"%(name{n})s" for n in range(count))
+        columns = v.columns(("route", "sent", "verified", "changed_at"))
+        return Prepared(
+            f"SELECT {columns}, {self._tables.time_given} FROM {v.name} WHERE {v.column('route')} IN ({names})"
         )
 
 
@@ -246,6 +267,9 @@ class ConnectionWrites(WriteStatements):
             f"FROM {a.name} {held}"
         )
         self.release = Prepared(f"DELETE FROM {a.name} {held}")
+        v, names = self._tables.conversion, ("route", "sent", "verified", "changed_at")
+        self.add_conversion = Prepared(self._add_conversion_text()) if self._vendor != "sqlite" else None
+        self.put_conversion = Prepared(v.upsert(names, [v.values(names)], names[1:]))
 
     def build_update(self, names: tuple[str, ...]) -> Statement:
         return Prepared(self._update_text(names))
@@ -312,6 +336,33 @@ class ConnectionWrites(WriteStatements):
             return f"{insert} ON DUPLICATE KEY UPDATE {new}"
         new = ", ".join(f"{a.column(name)} = excluded.{a.column(name)}" for name in changed)
         return f"{insert} ON CONFLICT ({a.column('name')}) DO UPDATE SET {new} WHERE {ended}"
+
+    def _add_conversion_text(self) -> str:
+        """Return a statement that inserts a conversion, or adds to it by the rule of `Conversion.added`."""
+        v, now, microsecond = self._tables.conversion, self._tables.time_given, timedelta(microseconds=1)
+        sent, verified, changed_at = (v.column(name) for name in ("sent", "verified", "changed_at"))
+        passed = f"GREATEST({now} - {v.name}.{changed_at}, 0)"
+        in_memory = f"LEAST({1 / MEMORY:.17e}, {passed} * {microsecond / SHORTEST_MEMORY:.17e})"
+        left = f"EXP(-({passed} * {microsecond / DECAY:.17e} + {in_memory}))"
+        mysql = self._vendor == "mysql"
+        new = {name: f"VALUES({name})" if mysql else f"excluded.{name}" for name in (sent, verified, changed_at)}
+        clause = "ON DUPLICATE KEY UPDATE" if mysql else f"ON CONFLICT ({v.column('route')}) DO UPDATE SET"
+        # The counts may lose their last changes: a flush for each order would only make the row hotter.
+        returning = "" if mysql else f" RETURNING {_ASYNC_COMMIT}"
+        before, route = FOR_A_SHORT_TIME if mysql else "", v.values(("route",))
+        limited = route if mysql else f"CASE WHEN {WAITS_SHORTLY} THEN {route} END"
+        known = {
+            name: f"CASE WHEN {v.name}.{name} BETWEEN 0 AND {MOST_COUNTED:.17e} THEN {v.name}.{name} ELSE 0 END"
+            for name in (sent, verified)
+        }
+        # `changed_at` last: in MySQL the assignments before it read its old value.
+        return (
+            f"{before}INSERT INTO {v.name} ({v.columns(('route', 'sent', 'verified', 'changed_at'))}) "
+            f"VALUES ({limited}, {v.values(('sent', 'verified'))}, {now}) {clause} "
+            f"{sent} = {known[sent]} * {left} + {new[sent]}, "
+            f"{verified} = {known[verified]} * {left} + {new[verified]}, "
+            f"{changed_at} = GREATEST({v.name}.{changed_at}, {new[changed_at]}){returning}"
+        )
 
     def build_start(self, purged: Mapping[Table, int]) -> Statement:
         r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import django
@@ -17,6 +18,8 @@ from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from tests.clients import AsyncDjangoCarrier, Browser, DjangoCarrier
 from tests.django_adapter import settings as chosen
+from tests.django_adapter.databases import make_tables, registered, settings_of
+from tests.stores import servers
 
 PHONE = "+989120000000"
 
@@ -66,7 +69,11 @@ def network() -> Iterator[Network]:
         yield network
 
 
-@pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
+#: Through the test clients: what works under WSGI is repeated under ASGI.
+CARRIERS = (pytest.param(DjangoCarrier, id="wsgi"), pytest.param(AsyncDjangoCarrier, id="asgi", marks=pytest.mark.slow))
+
+
+@pytest.fixture(params=CARRIERS)
 def visitor(request: pytest.FixtureRequest, network: Network) -> Browser:
     """A browser with cookies, on a site with CSRF checks, under either kind of server."""
     return Browser(request.param())
@@ -80,6 +87,41 @@ def configure(settings: Any) -> Callable[..., None]:
         settings.PHONE_VERIFY = values
 
     return set_to
+
+
+@pytest.fixture
+def file_options() -> dict[str, Any]:
+    """Return the options of `orm_file`."""
+    return {"init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF"}
+
+
+@pytest.fixture
+def orm_file(
+    request: pytest.FixtureRequest, file_options: dict[str, Any], tmp_path: Path, django_db_blocker: Any
+) -> Iterator[str]:
+    """The alias of a separate SQLite file with the tables of the module's MODELS."""
+    own = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "own.sqlite3", "OPTIONS": file_options}
+    with registered("own", own, django_db_blocker) as alias:
+        make_tables(alias, request.module.MODELS)
+        yield alias
+
+
+@pytest.fixture(scope="module", params=servers.PARAMETERS)
+def orm_database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[str]:
+    """The URL of a separate database of this run on a server, with the tables of the module's MODELS."""
+    with servers.database(request.param) as url:
+        with registered("own", settings_of(url), django_db_blocker) as alias:
+            make_tables(alias, request.module.MODELS)
+        yield url
+
+
+@pytest.fixture
+def orm_server(request: pytest.FixtureRequest, orm_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """The alias of `orm_database`, with empty tables."""
+    with registered("own", settings_of(orm_database), django_db_blocker) as alias:
+        for model in request.module.MODELS:
+            model._default_manager.using(alias).all().delete()
+        yield alias
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -53,14 +53,15 @@ def registered(alias: str, given: dict[str, Any], blocker: Any) -> Iterator[str]
 
 def tables() -> list[Any]:
     """The models of the store."""
-    from phone_verify_django.models import CounterRow, PhoneRow, ResponseRow, VerificationRow
+    from phone_verify_django.models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 
-    return [VerificationRow, PhoneRow, CounterRow, ResponseRow]
+    return [VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow]
 
 
-def make_tables(alias: str) -> None:
+def make_tables(alias: str, models: Iterable[Any] | None = None) -> None:
+    """Make the tables of these models, by default of the store."""
     with connections[alias].schema_editor() as editor:
-        for model in tables():
+        for model in tables() if models is None else models:
             editor.create_model(model)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests import forks
 
 ROOT = Path(__file__).parents[2]
 #: The package of every project's settings and root URLconf.
@@ -50,7 +51,7 @@ def files(text: str) -> list[tuple[str, str]]:
 def start(folder: Path) -> None:
     """What `django-admin startproject shop .` makes in an empty folder; hashing passwords takes no time there."""
     command = [sys.executable, "-m", "django", "startproject", NAME, str(folder)]
-    subprocess.run(command, check=True, timeout=60)
+    forks.run(command, timeout=60).check_returncode()
     write(folder, GROWN[0], '\nPASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]\n')
 
 

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django_otp",
     "phone_verify_django",
     "phone_verify_django.otp",
+    "phone_verify_django.services",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

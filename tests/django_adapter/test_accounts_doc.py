@@ -105,7 +105,7 @@ def test_previous_owner_is_notified(shop: Any, settings: Any, mailoutbox: list[A
     loser, winner = somebody("a", email="a@shop.example"), somebody("b")
     set_phone(request_of(loser), proof(PHONE, "confirm"))
     set_phone(request_of(winner), proof(PHONE, "confirm", minutes=1))
-    assert [(mail.subject, mail.to) for mail in mailoutbox] == [("Your number is somebody else's", ["a@shop.example"])]
+    assert [(mail.subject, mail.to) for mail in mailoutbox] == [("Your number has a new owner", ["a@shop.example"])]
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:

@@ -95,6 +95,7 @@ def test_lookups_reveal_no_number(clerk: Client, victim: User, place: str, looku
     assert read_out(clerk, place, lookup) == ("", {400})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "model", "listed"),
     [
@@ -123,6 +124,7 @@ def test_columns_allow_only_filter_lookups(
     assert taken == listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "columns"),
     [
@@ -167,6 +169,7 @@ def test_search_finds_users_by_name_alone(clerk: Client, victim: User, place: st
     assert not rows(clerk.get(place, {"q": "471"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [PHONES, DEVICES])
 @pytest.mark.parametrize(
     "name",
@@ -182,6 +185,7 @@ def test_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: str
     assert "+98 ••••••••00" in clerk.get(place).content.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", LISTS)
 @pytest.mark.parametrize("field", ["phone", "login_phone", "tag", "binding", "challenges", "user", "no_such_field"])
 def test_popups_refer_to_rows_by_their_keys(clerk: Client, victim: User, place: str, field: str) -> None:

@@ -493,7 +493,7 @@ assert [entered(phone).created for phone in (ONE, TWO, THREE)] == [False] * 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_adopt_works_on_servers(tmp_path: Path, kind: str) -> None:
     with servers.database(kind) as url:
         run_on_a_site(
@@ -515,7 +515,7 @@ assert entered("+989120000003") is None
 
 
 @pytest.mark.race
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_adopt_runs_while_users_verify_numbers(tmp_path: Path, kind: str) -> None:
     """Each number has one owner in the end, and the report counts what was adopted."""
     with servers.database(kind) as url:

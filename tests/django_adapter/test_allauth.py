@@ -32,12 +32,14 @@ def site(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 def test_every_journey_passes(site: pytest.Pytester) -> None:
     done = site.runpytest_subprocess(*BARE, "-W", "error", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 40
 
 
+@pytest.mark.slow
 def test_no_migration_is_missing(site: pytest.Pytester) -> None:
     for command in (["makemigrations", "--check", "--dry-run"], ["check", "--fail-level", "WARNING"]):
         assert site.run(sys.executable, "-W", "error", "manage.py", *command).ret == 0

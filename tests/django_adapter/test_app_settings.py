@@ -22,6 +22,7 @@ from phone_verify_django import app_settings
 from phone_verify_django import site as django_site
 from phone_verify_django.site import _set_up_connection, current_site
 from phone_verify_django.testing import override
+from tests import forks
 
 from .settings import SECRET_KEY
 
@@ -64,7 +65,7 @@ def test_wrong_setting_stops_the_start(tmp_path: Path) -> None:
         " PHONE_VERIFY={'sms': 'amoot://FAKE-CREDENTIAL@default?colour=red'})\n"
         "django.setup()"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forks.run([sys.executable, "-c", program], cwd=ROOT)
     assert "ImproperlyConfigured: PHONE_VERIFY['sms']" in done.stderr
     assert "colour" in done.stderr
     assert "FAKE-CREDENTIAL" not in done.stderr.splitlines()[-1]
@@ -87,7 +88,7 @@ def test_wrong_account_setting_stops_the_start(given: str, says: str) -> None:
         f" 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={given})\n"
         "django.setup()"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forks.run([sys.executable, "-c", program], cwd=ROOT)
     assert f"ImproperlyConfigured: {says}" in done.stderr
 
 
@@ -113,7 +114,7 @@ def test_startproject_key_is_refused_outside_debug(debug: bool, ends: str) -> No
         "with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, 'django.contrib.sessions']): current_site()\n"
         "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): current_site()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forks.run([sys.executable, "-c", program], cwd=ROOT)
     assert ends in done.stderr
     assert (done.returncode == 0) is debug
     assert INSECURE not in done.stderr

@@ -18,6 +18,8 @@ from phone_verify.doctor import examine
 from phone_verify.doctor.rules import RULES
 from phone_verify_django import app_settings, checks
 from phone_verify_django.site import site_config
+from tests import forks
+from tests.cases import in_one_test
 
 from .custom_accounts import Own
 from .settings import SECRET_KEY
@@ -37,6 +39,7 @@ def found(*, deploy: bool = False) -> dict[str | None, tuple[str, str]]:
     return {message.id: (message.msg, message.hint or "") for message in messages}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["amoot://HUNTER2x@default", object()])
 def test_check_survives_any_value_and_shows_no_credential(configure: Configure, value: Any) -> None:
     configure(**{**SOUND, "store": f"orm:{value}"})
@@ -52,6 +55,7 @@ def test_sound_site_has_no_findings(configure: Configure) -> None:
     assert found(deploy=True) == {}
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("id", "change", "says", "hint"),
     [
@@ -265,7 +269,7 @@ def test_no_backend_at_all_is_an_error(configure: Configure, settings: Any) -> N
 
 def test_every_rule_of_the_doctor_has_a_number() -> None:
     """Except those that never warn."""
-    names = {rule.__name__.strip("_") for rule in RULES} | {"settings", "store", "refused"}
+    names = {rule.__name__.strip("_") for rule in RULES} | {"settings", "store", "refused", "ledger", "services"}
     assert names - {"proxies"} == {*checks.ALWAYS, *checks.DEPLOYED}
     numbers = [*checks.ALWAYS.values(), *checks.DEPLOYED.values()]
     assert len(numbers) == len(set(numbers))
@@ -291,7 +295,7 @@ def manage(*words: str) -> subprocess.CompletedProcess[str]:
     program = ROOT / "manage.py"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
     command = [sys.executable, "-c", MANAGE.replace("sys.argv)", f"[{str(program)!r}, *sys.argv[1:]])"), *words]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    return forks.run(command, cwd=ROOT, env=environ)
 
 
 def test_check_reports_everything_when_startup_fails() -> None:

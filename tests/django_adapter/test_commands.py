@@ -55,6 +55,36 @@ def test_config_lists_settings_with_masked_keys(configure: Configure) -> None:
     assert (found["setting"], found["origin"]) == ("PHONE_VERIFY_REGION", "Django")
 
 
+# routes
+
+
+def test_routes_explains_the_drivers_of_a_number(configure: Configure) -> None:
+    rule = {"regions": ["IR"], "by_outcome": True, "prices": {"one": "0.02", "two": "0.01"}, "currency": "EUR"}
+    configure(sms=["console://?name=one", "console://?name=two"], routes=[rule])
+    lines = said("phone_verify_routes", OTHER).splitlines()
+    assert lines[0] == "+98 ••••••••01 (IR)"
+    assert lines[2] == "sms: rule 1 (regions IR; by outcome)"
+    assert lines[3].split() == ["DRIVER", "FIRST", "PRICE", "SENT", "VERIFIED", "RATE", "COST", "PER", "USER"]
+    assert [line.split()[0] for line in lines[4:]] == ["one", "two"]
+    assert json.loads(said("phone_verify_routes", OTHER, "--json"))["channels"][0]["rule"]["number"] == 1
+    with pytest.raises(CommandError, match="valid"):
+        said("phone_verify_routes", "09")
+
+
+def test_fraud_explains_the_score_of_a_number(configure: Configure) -> None:
+    configure(sms="console://", fraud={"deny": {"prefixes": [OTHER[:8]]}})
+    lines = said("phone_verify_fraud", OTHER).splitlines()
+    assert lines[0] == "+98 ••••••••01 (IR)"
+    assert lines[1].startswith("score 100 ")
+    assert "your list denies numbers that begin like this" in lines[2]
+    assert json.loads(said("phone_verify_fraud", OTHER, "--json"))["score"] == 100
+    with pytest.raises(CommandError, match="--region IR"):
+        said("phone_verify_fraud", "09120000000")
+    configure(sms="console://")
+    with pytest.raises(CommandError, match="no fraud guard"):
+        said("phone_verify_fraud", OTHER)
+
+
 # purge
 
 

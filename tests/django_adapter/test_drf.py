@@ -16,6 +16,7 @@ pytest.importorskip("rest_framework")
 JOURNEYS = Path(__file__).parent / "bridges" / "drf_journeys.py"
 
 
+@pytest.mark.slow
 def test_every_journey_passes(pytester: pytest.Pytester) -> None:
     projects.start(pytester.path)
     for name, text in projects.files(projects.section("bridges.md", "Django REST framework")):

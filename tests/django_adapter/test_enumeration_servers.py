@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_registered_and_unknown_numbers_take_equal_statements(kind: str) -> None:
     with servers.database(kind) as url:
         done = subprocess.run(

@@ -19,7 +19,9 @@ import django
 import pytest
 
 from phone_verify.testing.handsets import PhoneSandbox
+from tests.cases import in_one_test
 from tests.clients import Answer, Browser, HttpCarrier
+from tests.servers import free_port
 
 from . import projects
 
@@ -92,9 +94,7 @@ class Reader:
     @contextmanager
     def serving(self, env: Mapping[str, str] | None = None) -> Iterator[str]:
         """Run the site with Django's server; yield its URL."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         command = ["/usr/bin/env", "python", "manage.py", "runserver", str(port), "--noreload"]
         log = self.folder / "log"
         with log.open("w") as file:
@@ -140,6 +140,7 @@ def test_every_block_is_a_file_or_a_command() -> None:
             assert block.name is not None or block.language == "sh"
 
 
+@pytest.mark.slow
 def test_guide_reaches_the_first_login(reader: Reader) -> None:
     reader.follow(1, 2)
     with reader.serving() as url:
@@ -222,6 +223,7 @@ LINKS = [
 ]
 
 
+@in_one_test
 @pytest.mark.parametrize(("page", "link"), LINKS, ids="-".join)
 def test_every_link_leads_somewhere(page: str, link: str) -> None:
     path, _, part = link.partition("#")

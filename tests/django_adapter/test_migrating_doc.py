@@ -7,12 +7,13 @@ names: a user model with `mobile`, an app `phonenumber` with `PhoneDevice`, an e
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests import forks
 
 from . import projects
 
@@ -161,14 +162,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manage(folder: Path, *words: str, given: str = "") -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *words, "-v0"],
-        cwd=folder,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, "manage.py", *words, "-v0"]
+    done = forks.run(command, cwd=folder, input=given, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -29,7 +29,7 @@ HISTORY = ("0001_initial", "0002_auto_20190817_1753", "0003_smsverification_fail
 TABLE = "sms_verification"
 
 
-@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
 def alias(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[str]:
     """A separate empty database of each kind."""
     if request.param == "sqlite":
@@ -105,7 +105,7 @@ def test_no_table_has_a_name_of_django_phone_verify() -> None:
     assert LABEL not in {config.label for config in apps.get_app_configs()}
 
 
-@pytest.mark.parametrize("kind", ["postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_tables_of_both_adapters_share_a_database(kind: str, django_db_blocker: Any) -> None:
     """On PostgreSQL the names of indexes and tables must differ from each other, too."""
     with servers.database(kind) as url, registered("both", settings_of(url), django_db_blocker) as alias:
@@ -117,7 +117,7 @@ def test_tables_of_both_adapters_share_a_database(kind: str, django_db_blocker: 
 def test_code_and_pages_use_the_app_label() -> None:
     """Permissions, admin URLs, and models by name, wherever they are written."""
     old = re.compile(
-        r"phone_verify\.(?:add|change|delete|view)_|admin[:/]phone_verify[_/](?!django|otp|allauth)|"
+        r"phone_verify\.(?:add|change|delete|view)_|admin[:/]phone_verify[_/](?!django|otp|allauth|services)|"
         r"\([\"']phone_verify[\"'], [\"']0|"
         r"(?:get_model|get_app_config|sqlmigrate|app_label\W+)\W*phone_verify\b(?!_)"
     )

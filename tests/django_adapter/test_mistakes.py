@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf.urls.i18n import i18n_patterns
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +26,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from phone_verify_django import site_requirements
 from phone_verify_django.site import current_site
+from tests import forks
 
 from .conftest import PHONE, Network
 from .settings import MIDDLEWARE, TEMPLATES
@@ -222,6 +224,13 @@ def test_empty_region_list_is_not_set(configure: Configure) -> None:
     assert "any country" in examined()
 
 
+def test_urls_without_apps_log_no_finding(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """`runserver` removes all apps after a start-up error, and loads the URLs."""
+    monkeypatch.setattr(apps, "app_configs", {})
+    site_requirements.log_complaints()
+    assert caplog.text == ""
+
+
 def test_site_without_channel_is_logged(configure: Configure, caplog: pytest.LogCaptureFixture) -> None:
     configure(sms=" ")
     current_site()
@@ -339,16 +348,13 @@ def project(folder: Path, program: str, *words: str, more: str = "", package: st
     (folder / "chosen.py").write_text(SETTINGS + more, "utf-8")
     (folder / "routes.py").write_text(ROUTES, "utf-8")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PHONE_VERIFY_", "DJANGO_"))}
-    program = (BLOCKED.format(package=package) if package else "") + program
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    environ["PYTHONPATH"] = str(ROOT)
+    if package:
+        command = [sys.executable, "-c", BLOCKED.format(package=package) + program, *words]
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    else:
+        command = [sys.executable, "-c", program, *words]
+        done = forks.run(command, cwd=folder, env=environ, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -366,6 +372,7 @@ def test_forgotten_migrate_is_named_in_the_log(tmp_path: Path) -> None:
     assert "and nothing was sent" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("app", "package", "extra"),
     [("phone_verify_django.otp", "django_otp", "otp"), ("phone_verify_django.allauth", "allauth", "allauth")],
@@ -383,6 +390,7 @@ def test_missing_extra_of_an_app_is_named(tmp_path: Path, app: str, package: str
     assert (finding["id"], finding["advice"]) == ("PV105", f"Run: pip install 'phone-verify[{extra}]'")
 
 
+@pytest.mark.slow
 def test_missing_rest_framework_is_named(tmp_path: Path) -> None:
     program = VISIT.partition("from django.test")[0] + "import phone_verify_django.drf\n"
     status, said = project(tmp_path, program, package="rest_framework")

@@ -134,7 +134,7 @@ with override_settings(PHONE_VERIFY={{"allowed_regions": ["IR", "CN"]}}):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_short_field_is_named_on_servers(tmp_path: Path, kind: str) -> None:
     with servers.database(kind) as url:
         log = run_on_a_site(tmp_path, SHORT, "mobile", "assert entered(ONE) is None", url=url)

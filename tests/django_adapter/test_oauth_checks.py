@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import forks
+
 from . import projects
 
 pytest.importorskip("oauth2_provider")
@@ -53,7 +55,7 @@ def run(folder: Path, settings: str, *command: str) -> subprocess.CompletedProce
         with (folder / "shop" / "changed.py").open("a", encoding="utf-8") as file:
             file.write('ROOT_URLCONF = "shop.no_urls"\n')
     whole = [sys.executable, "manage.py", *command, "--settings=shop.changed"]
-    return subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return forks.run(whole, cwd=folder, timeout=60)
 
 
 def test_documented_site_has_no_complaint(project: Path) -> None:

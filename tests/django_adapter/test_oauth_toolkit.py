@@ -16,6 +16,7 @@ pytest.importorskip("oauth2_provider")
 JOURNEYS = Path(__file__).parent / "bridges" / "oauth_journeys.py"
 
 
+@pytest.mark.slow
 def test_every_journey_passes(pytester: pytest.Pytester) -> None:
     projects.start(pytester.path)
     for name, text in projects.files(projects.section("oauth.md", "Django")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,7 +35,8 @@ from phone_verify.testing.stores import (
     run,
     together,
 )
-from phone_verify_django.models import CounterRow, VerificationRow
+from phone_verify.testing.stores.conversions import ROUTE, counts_of
+from phone_verify_django.models import ConversionRow, CounterRow, VerificationRow
 from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
@@ -44,7 +46,7 @@ from tests.stores.modes import always_locked
 MOST_THREADS = 40
 
 
-@pytest.fixture(scope="module", params=servers.KINDS)
+@pytest.fixture(scope="module", params=servers.PARAMETERS)
 def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[str]:
     """The URL of a separate database of this run, with the tables."""
     with servers.database(request.param) as url:
@@ -98,15 +100,14 @@ class OnServers:
         return [answer for answers in together(threads, share, leave) for answer in answers]
 
 
-@pytest.mark.parametrize(
-    "database", ["postgresql", pytest.param("mysql", marks=pytest.mark.slow)], scope="module", indirect=True
-)
+@pytest.mark.slow
 class TestServers(OnServers, StoreSuite):
     @pytest.fixture
     def forgetful(self, alias: str) -> OrmStore:
         return OrmStore(using=alias, keep=PROOF_LIFE)
 
 
+@pytest.mark.slow
 class TestStrictSites(OnServers, StoreRaces):
     """A site with the strictest isolation level."""
 
@@ -165,6 +166,20 @@ def test_start_stays_counted_after_outer_rollback(store: OrmStore) -> None:
         run(store.open(opening(), [own], LIMITS, None))
     assert isinstance(run(store.count([shared], None)), Denied)
     assert isinstance(run(store.open(opening(), [own], LIMITS, None)), Denied)
+
+
+def test_locked_conversion_delays_for_a_fraction_of_a_second(
+    database: str, store: OrmStore, clock: ManualClock
+) -> None:
+    run(store.add_conversion(ROUTE, 1, 0, clock()))
+    with servers.locked(database, ConversionRow._meta.db_table):
+        begun = time.monotonic()
+        with pytest.raises(StoreError, match="timed out"):
+            run(store.add_conversion(ROUTE, 1, 0, clock()))
+        assert time.monotonic() - begun < 2.5, "it took 4 seconds, or more"
+        assert counts_of(store, clock) == [(1.0, 0.0)], "a read does not wait"
+    run(store.add_conversion(ROUTE, 1, 0, clock()))
+    assert counts_of(store, clock) == [(2.0, 0.0)]
 
 
 ORDER = opening()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,6 +32,7 @@ from phone_verify_django.otp import challenges, current, first_factor
 from phone_verify_django.otp.models import NO_SESSION, ChallengeError, PhoneDevice
 from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
+from tests import forks
 
 from .conftest import PHONE, Network
 from .factories import request_of
@@ -167,7 +167,7 @@ def test_site_decides_before_a_challenge_is_sent(device: PhoneDevice, network: N
     with pytest.raises(ChallengeError, match=r"Not today\."):
         device.generate_challenge()
     assert network.sent == 0
-    assert [(order.purpose, order.phone.e164) for order in asked] == [("second_factor", PHONE)]
+    assert [(order.purpose, order.phone.e164, order.by_client) for order in asked] == [("second_factor", PHONE, False)]
 
 
 def test_nothing_verifies_without_a_challenge(device: PhoneDevice) -> None:
@@ -755,7 +755,7 @@ AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 )
 def test_missing_otp_middleware_stops_the_start(middleware: list[str], works: bool) -> None:
     program = SETUP.format(middleware=middleware)
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forks.run([sys.executable, "-c", program], cwd=ROOT)
     assert (done.returncode == 0) is works, done.stderr
     assert works or OURS in done.stderr.splitlines()[-1]
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.race
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_phone_races_have_one_winner_on_servers(kind: str) -> None:
     with servers.database(kind) as url:
         done = subprocess.run(

@@ -116,7 +116,9 @@ def test_documented_proxy_and_server_serve_the_site(reader: Reader, command: str
         )
         pool.assert_hostname = "shop.example"
         host = {"Host": "shop.example"}
-        plain = urllib3.request("GET", f"http://127.0.0.1:{http}/phone/login/", headers=host, redirect=False)
+        plain = urllib3.request(
+            "GET", f"http://127.0.0.1:{http}/phone/login/", headers=host, redirect=False, timeout=60
+        )
         assert (plain.status, plain.headers["Location"]) == (301, "https://shop.example/phone/login/")
         assert pool.request("GET", HEALTH, headers=host).json() == {"status": "ok"}
         # A client that forges its address is counted by the one that nginx saw.
@@ -194,9 +196,9 @@ def test_documented_languages_have_one_api(reader: Reader) -> None:
         projects.write(reader.folder, name, text)
     reader.env["DJANGO_SETTINGS_MODULE"] = "shop.settings"
     with reader.serving() as url:
-        assert urllib3.request("GET", f"{url}{HEALTH}").json() == {"status": "ok"}
+        assert urllib3.request("GET", f"{url}{HEALTH}", timeout=60).json() == {"status": "ok"}
         for language in ("en", "fa"):
-            page = urllib3.request("GET", f"{url}/{language}/phone/login/")
+            page = urllib3.request("GET", f"{url}/{language}/phone/login/", timeout=60)
             assert f'lang="{language}"' in page.data.decode()
 
 

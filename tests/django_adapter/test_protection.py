@@ -141,10 +141,14 @@ def test_site_may_allow_frames(client: Client, network: Network, configure: Conf
     configure(sms="console://", frame_ancestors=["https://partner.example"])
     answer = client.get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
-    assert "X-Frame-Options" not in answer.headers, "Django's middleware would forbid all"
+    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored beside frame-ancestors
 
 
-def test_site_security_policy_is_kept(client: Client, network: Network, settings: Any) -> None:
+@pytest.mark.parametrize("ancestors", [[], ["https://partner.example"]], ids=["none", "partner"])
+def test_site_security_policy_is_kept(
+    client: Client, network: Network, settings: Any, configure: Configure, ancestors: list[str]
+) -> None:
+    configure(sms="console://", frame_ancestors=ancestors)
     settings.ROOT_URLCONF = __name__
     assert client.get("/own/").headers["Content-Security-Policy"] == "default-src 'self'"
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.csp_middleware"]

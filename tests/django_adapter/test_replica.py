@@ -23,6 +23,7 @@ from phone_verify_django import accounts, phones, second_factor, sessions
 from phone_verify_django.models import SessionGeneration, VerificationRow, VerifiedPhone
 from phone_verify_django.otp.models import PhoneDevice
 from phone_verify_django.site import orm_alias
+from tests import forks
 from tests.clients import Browser
 
 from .conftest import PHONE, Network, verified
@@ -366,14 +367,9 @@ def test_site_without_routers_has_no_findings(settings: Any) -> None:
 
 
 def run_without_default(folder: Path, *routers: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.django_adapter.routed_site", str(folder), *routers],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, "-W", "error", "-m", "tests.django_adapter.routed_site", str(folder), *routers]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
+    return forks.run(command, cwd=ROOT, env=environ, timeout=120)
 
 
 def test_empty_default_database_works(tmp_path: Path) -> None:

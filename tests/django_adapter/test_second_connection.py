@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -25,15 +24,16 @@ from phone_verify.model import Verification
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, opening, run, together
 from phone_verify_django.models import PhoneRow
 from phone_verify_django.store import OrmStore, in_worker, transactions
+from tests import forks
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 
 ROOT = Path(__file__).parents[2]
 #: Seconds; the pool's limit is 30, and every caller of a deadlock waits for it.
-QUICKLY = 5.0
+QUICKLY = 15.0
 
 
-@pytest.fixture(scope="module", params=servers.KINDS)
+@pytest.fixture(scope="module", params=servers.PARAMETERS)
 def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[str]:
     with servers.database(request.param) as url:
         with registered("own", settings_of(url), django_db_blocker) as alias:
@@ -115,7 +115,7 @@ def is_open(database: str, number: int) -> bool:
 
 
 def wait_until_closed(database: str, number: int) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while is_open(database, number):
         assert time.monotonic() < until, "the session stays open"
 
@@ -395,6 +395,7 @@ class TestTenants:
         assert attempts_left(store, record) == 4
 
 
+@pytest.mark.slow
 @on_mariadb
 def test_block_in_another_database_uses_it(database: str, store: OrmStore) -> None:
     """Where the tables are missing, as outside the block."""
@@ -510,12 +511,10 @@ class TestPooler:
 @pytest.mark.parametrize("middleware", ["blocking_schema", "AsyncSchema"])
 def test_schema_of_a_middleware_is_used_by_every_step(middleware: str) -> None:
     with servers.database("postgresql") as url:
-        done = subprocess.run(
+        done = forks.run(
             [sys.executable, "-m", "tests.django_adapter.schema_site", url, f"__main__.{middleware}"],
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
-            capture_output=True,
-            text=True,
             timeout=120,
         )
     assert done.returncode == 0, done.stderr[-3000:]

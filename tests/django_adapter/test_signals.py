@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from phone_verify.events.record import VerificationEvent
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import signals
-from phone_verify_django.signals import delivery_failed, verification_failed, verification_locked
+from phone_verify_django.signals import delivery_failed, limit_alarm, verification_failed, verification_locked
 from tests.clients import Browser, DjangoCarrier
 
 from .conftest import PHONE, Network
@@ -22,7 +22,7 @@ Configure = Callable[..., None]
 
 pytestmark = pytest.mark.django_db
 
-ALL = (verification_failed, verification_locked, delivery_failed)
+ALL = (verification_failed, verification_locked, delivery_failed, limit_alarm)
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_failed_delivery_is_signalled(browser: Browser, network: Network, config
     ("happened", "told"),
     [
         (VerificationEvent("resend", "delivery_failed"), [delivery_failed]),
+        (VerificationEvent("alarm", "80"), [limit_alarm]),
         (VerificationEvent("start", "too_many_requests"), []),
         (VerificationEvent("resend", "too_many_requests"), []),
         (VerificationEvent("check", "closed", status="exhausted"), []),

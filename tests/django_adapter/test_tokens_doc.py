@@ -17,6 +17,7 @@ JOURNEYS = Path(__file__).parent / "bridges" / "token_journeys.py"
 SECTIONS = ("Django with Simple JWT", "Django without another package", "Ending tokens")
 
 
+@pytest.mark.slow
 def test_every_journey_passes(pytester: pytest.Pytester) -> None:
     projects.start(pytester.path)
     for heading in SECTIONS:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests import forks
 
 from .settings import SECRET_KEY
 
@@ -83,7 +84,7 @@ def run_on_a_site(
     program += PROGRAM.format(**filled, apps=list(apps), settings=dict(settings or {}))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    done = forks.run(command, cwd=folder, env=environ)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["done"]
     return done.stderr

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from phone_verify import Channel, InvalidPhoneError, PhoneNumber, StoreError
+from phone_verify import Channel, InvalidPhoneError, StoreError
 from phone_verify.cli import interactive
+from phone_verify.cli.explaining import phone_of
 from phone_verify.cli.terminal import StdTerminal
 from phone_verify.config.drivers import load_drivers
 from phone_verify.i18n.languages import LANGUAGES
@@ -43,12 +44,16 @@ class Command(BaseCommand):
         """Confirm, send, and follow the verification to its end."""
         settings, verifier = app_settings.read(), current_site().verifier
         try:
-            phone = PhoneNumber.parse(options["number"], options["region"] or settings.policy.region)
+            phone = phone_of(options["number"], options["region"] or settings.policy.region)
         except InvalidPhoneError as error:
-            hint = "" if options["region"] or settings.policy.region else " Or set its region, like --region IR."
-            raise CommandError(f"{error}{hint}") from None
+            raise CommandError(str(error)) from None
         channel = Channel(options["channel"]) if options["channel"] else None
-        router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
+        router = Router(
+            load_drivers(settings.dsns, settings.drivers),
+            settings.channels,
+            ticks=time.monotonic,
+            rules=settings.routes,
+        )
         terminal = type(self).terminal(color=not options["no_color"])
         try:
             with interactive.troubles_told(terminal):

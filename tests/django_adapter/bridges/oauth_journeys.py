@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.core.signals import got_request_exception
 from django.test import Client as Browser
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from phone_verify.errors import StoreError
@@ -28,10 +32,12 @@ from tests.oauth_journeys import (
     PUBLIC,
     SECRET,
     START,
+    TOKEN,
     UNLISTED,
     Answer,
     Client,
     OAuthJourneys,
+    basic,
 )
 
 User = get_user_model()
@@ -145,6 +151,40 @@ class TestDjango(OAuthJourneys):
             settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "oauth_grants": {GRANT: grant}}
             client.start()
             assert client.redeem(phone_outbox.last_code(PHONE)).status == status
+
+    @pytest.mark.parametrize("shown", [b"\0:x", b"%00:x"])
+    def test_credentials_with_a_nul_are_not_looked_up(
+        self, site: DjangoSite, shown: bytes, django_assert_num_queries: Any
+    ) -> None:
+        """PostgreSQL fails on them."""
+        headers = {"Authorization": f"Basic {b64encode(shown).decode()}"}
+        with django_assert_num_queries(0):
+            answer = site.call("POST", TOKEN, form={"grant_type": "client_credentials"}, headers=headers)
+        assert answer.error == (401, "invalid_client")
+
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_error_report_holds_neither_code_nor_number(
+        self, client: Client, settings: Any, phone_outbox: Any, as_json: bool
+    ) -> None:
+        grant = {"clients": [CLIENT], "judge": lambda *_: 1 / 0}
+        settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "oauth_grants": {GRANT: grant}}
+        begun, code, reports = client.start(), phone_outbox.last_code(PHONE), []
+
+        def report(request: Any, **_: Any) -> None:
+            reporter = ExceptionReporter(request, *sys.exc_info())
+            reports.extend([reporter.get_traceback_html(), reporter.get_traceback_text()])
+
+        form = {"grant_type": GRANT, "mobile": PHONE, "mobile_verification_code": code}
+        form |= {"verification_id": begun["id"], "verification_secret": begun["secret"]}
+        got_request_exception.connect(report)
+        try:
+            with pytest.raises(ZeroDivisionError):
+                client.site.call("POST", TOKEN, **({"json": form} if as_json else {"form": form}), headers=basic())
+        finally:
+            got_request_exception.disconnect(report)
+        assert len(reports) == 2
+        for secret in (PHONE[1:], f"{code}&", f">{code}<", f"&#x27;{code}&", begun["secret"], SECRET):
+            assert secret not in "".join(reports)
 
     def test_grant_that_was_removed_is_unknown(self, client: Client, settings: Any, phone_outbox: Any) -> None:
         client.start()
