@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import String
 
 from phone_verify import PhoneNumber
 from phone_verify.adoption.duplicates import Duplicates
@@ -111,10 +110,14 @@ def report_duplicates(accounts: AccountHooks, user: Any, phone: PhoneNumber) -> 
     For sites without `users_by_number`. The account exists by then: before, its model is unknown.
     """
     database: Any = current_app.extensions.get("sqlalchemy")
+    if database is None or accounts.users_by_number is not None:
+        return
+    # Loaded only by sites that use it.
+    from sqlalchemy import String
+
     column: Any = getattr(type(user), "phone", None)
     # Not in a type of the site's own, which may refuse to convert the texts.
-    is_text = isinstance(getattr(column, "type", None), String)
-    if database is None or accounts.users_by_number is not None or not is_text:
+    if not isinstance(getattr(column, "type", None), String):
         return
     wanted = database.select(type(user)).where(column.in_(list(spellings(phone))[1:])).limit(_MOST_NAMED)
     if ids := [other.get_id() for other in database.session.scalars(wanted) if other is not user]:

@@ -27,6 +27,7 @@ from phone_verify.api import (
     body_limit,
     client_refused,
     cors_headers,
+    for_program,
     handle,
     invalid_proof,
     login_refused,
@@ -37,7 +38,9 @@ from phone_verify.api import (
     signed_out,
 )
 from phone_verify.errors import StoreError
+from phone_verify.http.bearer import presented_key
 from phone_verify.http.problems import invalid, problem, unavailable
+from phone_verify.sync import run
 
 from .api_paths import RestConverter
 from .calls import STREAMS, BrokenBodyError, make_response, read_body, read_call
@@ -72,23 +75,28 @@ def _handle(part: str, rest: str | None = None) -> Response:
         body = read_body(body_limit(path))
     except BrokenBodyError:
         return make_response(invalid("The request body was incomplete."), here)
+    call = read_call(path, body=body)
+    if presented_key(here.site, call.headers) is not None:
+        # Neither the session nor the site's tokens are read for another program.
+        return _reply(
+            here, run(for_program(here.site, here.site.verifier.flows, replace(call, can_stream=_can_stream())))
+        )
     issues_tokens = here.accounts.token_for_user is not None
     if request.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
         here.accounts.require()  # before the proof is consumed
-    call = read_call(path, body=body)
-    call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=STREAMS in request.environ)
+    call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=_can_stream())
     by_token, client_of = call.token is not None, of_request() if accepts_client(path, call.method) else None
     wants_user = needs_user(path, call.method, identified=by_token or (bool(session) and client_of is None))
-    if wants_user:
+    # A user's token is not looked up for every call, unless it could be a client's.
+    if wants_user or (by_token and client_of is not None):
         call = with_token_user(call) if by_token else with_session_data(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
     if client_of is not None and call.user is None:
         client = client_of()
-        # A user's token is not looked up for every call.
-        if client is None and (wants_user or not by_token):
+        if client is None:
             return make_response(client_refused(), here)
-        call = replace(call, client=client or "")
+        call = replace(call, client=client)
     result = handle(here.site, call)
     while isinstance(result, AskSite):  # at most once: `without_old` is then set
         allowed = here.accounts.allows_change_without_old(result.redeemed)
@@ -100,12 +108,21 @@ def _handle(part: str, rest: str | None = None) -> Response:
         result = exchange(here, call, result)
     elif isinstance(result, SignIn | SetPhone):
         result = complete(here, call, result, _api_replies(here, call))
+    if isinstance(result, ApiResponse):
+        notes().keep_started(result.started)
+    return _reply(here, result)
+
+
+def _can_stream() -> bool:
+    return STREAMS in request.environ
+
+
+def _reply(here: AppState, result: ApiResponse | ApiStream) -> Response:
     if isinstance(result, ApiStream):
         request.environ[STREAMS].append(result)
         # Not compressed by the site's extensions and middleware: they would keep events in a buffer.
         request.environ["HTTP_ACCEPT_ENCODING"] = "identity"
         return make_response(ApiResponse(200, headers=result.headers), here)
-    notes().keep_started(result.started)
     return make_response(result, here)
 
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -31,11 +32,17 @@ try:
         FlaskOAuth2Request,
     )
     from authlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
-    from authlib.oauth2.rfc6749 import InvalidScopeError, UnauthorizedClientError  # type: ignore[import-untyped]
+    from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
+        InvalidClientError,
+        InvalidScopeError,
+        UnauthorizedClientError,
+    )
     from authlib.oauth2.rfc6749.grants import BaseGrant, TokenEndpointMixin  # type: ignore[import-untyped]
     from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload  # type: ignore[import-untyped]
 except ImportError as error:
     raise missing_extra("phone_verify_flask.authlib", "authlib", error) from error
+
+log = logging.getLogger("phone_verify")
 
 _Judge = TypeVar("_Judge", bound=core.Judge)
 
@@ -135,7 +142,8 @@ class MobileVerificationGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[mi
         redeemed = _accepted(core.redeem(current_state().site.verifier, self.grant, client_id, self._wanted))
         try:
             user = self._user_of(client_id, redeemed, self._wanted.extra)
-        except StoreError:
+        except StoreError as error:
+            log.error("the store did not answer: %s", error)
             user = _accepted(core.UNAVAILABLE)
         self.request.user = user
         token = self.generate_token(
@@ -165,6 +173,12 @@ class JsonAuthorizationServer(AuthorizationServer):  # type: ignore[misc]
     def create_oauth2_request(self, request: Any) -> Any:
         """Return the current request for the grants."""
         return _JsonRequest() if _is_json() else super().create_oauth2_request(request)
+
+    def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
+        """Return the client of the request. Raises `InvalidClientError` for credentials that no client can have."""
+        if core.has_credentials_of_no_client(request.headers.get("Authorization"), request.form):
+            raise InvalidClientError(status_code=401)
+        return super().authenticate_client(request, methods, endpoint)
 
 
 class _JsonRequest(FlaskOAuth2Request):  # type: ignore[misc]

@@ -15,8 +15,13 @@ from phone_verify.adoption.report import Report, written_to
 from phone_verify.cli import site_loader
 from phone_verify.cli.commands.config import config
 from phone_verify.cli.commands.doctor import doctor
+from phone_verify.cli.commands.fraud import fraud
+from phone_verify.cli.commands.keys import keys
+from phone_verify.cli.commands.report import report
+from phone_verify.cli.commands.routes import routes
 from phone_verify.cli.commands.schema import schema
 from phone_verify.cli.commands.send import send
+from phone_verify.cli.commands.services import services
 from phone_verify.cli.progress import progress
 from phone_verify.doctor import Finding, Level
 from phone_verify.errors import ConfigurationError
@@ -78,9 +83,13 @@ def _findings_of_users(app: Flask) -> Sequence[Finding]:
     return [Finding(Level.WARNING, "", says, advice, id="PV811")]
 
 
-for _name, _command in (("doctor", doctor), ("config", config), ("test", send)):
+for _name, _command in (("doctor", doctor), ("config", config), ("routes", routes), ("report", report), ("test", send)):
     _run, _params = site_loader.for_this_site(_command, _site)
     commands.command(_name, params=[*_params], help=_command.help)(_run)
+
+commands.add_command(site_loader.group_for_this_site(keys, _site, AppGroup))
+commands.add_command(site_loader.group_for_this_site(services, _site, AppGroup))
+commands.add_command(site_loader.group_for_this_site(fraud, _site, AppGroup))
 
 _make_tables, _ = site_loader.for_this_site(schema, _site)
 

@@ -16,7 +16,7 @@ from phone_verify.verifier.blocking import Verifier
 
 from . import blueprint, conf, recent, session_length, sessions, signals, store
 from .account_hooks import AccountHooks
-from .cli import commands
+from .commands import group
 from .state import KEY, AppState, current_state
 from .template_helpers import template_context
 
@@ -87,7 +87,7 @@ class PhoneVerify:
         session_length.watch(app)
         blueprint.register(app, prefix, subdomain)
         app.context_processor(template_context)
-        app.cli.add_command(commands)
+        app.cli.add_command(group)
 
     def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
         """Register the function that finds or creates the user of a verified number.

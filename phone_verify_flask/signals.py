@@ -18,7 +18,13 @@ from flask import Flask, current_app
 
 from phone_verify import PhoneNumber
 from phone_verify.events.record import VerificationEvent
-from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
+from phone_verify.events.signals import (
+    DELIVERY_FAILED,
+    LIMIT_ALARM,
+    VERIFICATION_FAILED,
+    VERIFICATION_LOCKED,
+    signals_of,
+)
 from phone_verify.model import Redeemed
 
 log = logging.getLogger("phone_verify")
@@ -37,6 +43,9 @@ verification_failed = _signals.signal(VERIFICATION_FAILED)
 verification_locked = _signals.signal(VERIFICATION_LOCKED)
 #: No provider accepted the message or the call. `happened` as above.
 delivery_failed = _signals.signal(DELIVERY_FAILED)
+#: A cap, a balance or an account at a provider has reached 50, 80 or 100 percent. `happened` as above, with the
+#: `phone_verify.ledger.values.Alarm` as `happened.alarm`.
+limit_alarm = _signals.signal(LIMIT_ALARM)
 
 
 def send_phone_verified(user: Any, redeemed: Redeemed) -> None:

@@ -52,9 +52,11 @@ def make_staff(password: str | None) -> None:
 
     with _alone():
         user, _ = get_user_model().objects.get_or_create(username="staff")
-        user.is_staff = user.is_superuser = True
-        user.set_password(password)
-        user.save()
+        # A password that is set again ends the sessions that another worker has opened meanwhile.
+        if not (user.is_staff and user.check_password(password)):
+            user.is_staff = user.is_superuser = True
+            user.set_password(password)
+            user.save()
     connections.close_all()
 
 

@@ -8,6 +8,7 @@ DEBUG            1 for a developer's site
 ASK_NAME         1: new users complete the form of forms.py
 STAFF_PASSWORD   creates the user "staff" for /admin/ with this password; for a demo
 OAUTH_CLIENT     id:secret of an OAuth client that signs users in; needs the extra "oauthtoolkit"
+PHONE_VERIFY_LEDGER  orm: keeps access keys and services in Django's database
 LOG_LEVEL        default: INFO
 """
 
@@ -46,6 +47,8 @@ INSTALLED_APPS = [
     "phone_verify_django",
     "phone_verify_django.otp",
 ]
+if os.environ.get("PHONE_VERIFY_LEDGER", "").startswith("orm:"):
+    INSTALLED_APPS.append("phone_verify_django.services")
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

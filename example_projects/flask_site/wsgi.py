@@ -43,6 +43,11 @@ def create_app(environ=os.environ):
     app.register_blueprint(language)
     app.register_blueprint(pages)
     app.register_error_handler(404, not_found)
+    if password := environ.get("STAFF_PASSWORD"):
+        from staff import staff_pages  # needs the extra "services", and "reports" for reports
+
+        zone = environ.get("STAFF_TIME_ZONE", "UTC")
+        app.register_blueprint(staff_pages(password, zone), url_prefix="/staff")
     if client := environ.get("OAUTH_CLIENT"):
         from oauth import add_oauth  # needs the extra "authlib"
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.conftest import BARE
 from tests.servers import _await
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ class Folder:
         # The commands are those of the environment in which the tests run.
         self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
         self.env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(path)}
+        self.env["PYTEST_ADDOPTS"] = " ".join(BARE)
 
     def follow(self, text: str, typed: bool = True) -> None:
         """Write the files of a part of the guide, and type its commands."""

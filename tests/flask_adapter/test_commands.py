@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from click.testing import Result
 from phone_verify.errors import StoreError
 from phone_verify.phone import PhoneNumber
 from phone_verify_flask import current_verifier
+from tests import forks
 
 from .sites import PHONE, Made, make, start
 
@@ -37,6 +37,24 @@ def test_config_lists_the_settings_of_the_application() -> None:
     result = run(make(PHONE_VERIFY_REGION="IR"), "config")
     assert result.exit_code == 0, result.output
     assert re.search(r"^REGION +IR +Flask", result.output, re.MULTILINE)
+
+
+def test_routes_explains_the_drivers_of_a_number() -> None:
+    result = run(make(PHONE_VERIFY_ROUTES=[{"regions": ["IR"]}]), "routes", "+989120000007")
+    assert result.exit_code == 0, result.output
+    assert "rule 1 (regions IR)" in result.output
+    assert "+989120000007" not in result.output
+
+
+def test_report_is_that_of_the_application(tmp_path: Path) -> None:
+    ledger = f"sqlite:///{tmp_path}/ledger.sqlite3"
+    made = make(PHONE_VERIFY_LEDGER=ledger)
+    start(made.app.test_client())
+    day = f"{made.clock():%Y-%m-%d}"
+    result = run(made, "report", "--from", day, "--to", day, "--by", "driver", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    assert re.search("^console,1,1,", result.output, re.MULTILINE)
+    assert run(make(), "report").exit_code == 1
 
 
 def test_init_db_creates_the_tables_once(made: Made, tmp_path: Path) -> None:
@@ -132,13 +150,10 @@ def test_interactive_verification_ends_with_the_input(made: Made) -> None:
         f"app.config.update(SECRET_KEY={made.app.config['SECRET_KEY']!r})\nPhoneVerify(app)\n"
     )
     given = {name: str(made.app.config[name]) for name in ("PHONE_VERIFY_STORE", "PHONE_VERIFY_SMS")}
-    done = subprocess.run(
+    done = forks.run(
         [sys.executable, "-c", program, "--app", "wsgi", "phone-verify", "test", PHONE],
         cwd=site,
         env={**os.environ, **given, "PYTHONPATH": str(ROOT)},
-        input="",
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 1, done.stderr
     assert "SMS sent to +98" in done.stdout + done.stderr

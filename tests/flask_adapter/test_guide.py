@@ -79,6 +79,7 @@ def test_documented_extras_exist() -> None:
             assert set(filter(None, wanted.rstrip("]").split(","))) <= extras
 
 
+@pytest.mark.slow
 def test_documented_tests_pass(folder: Folder) -> None:
     assert "3 passed" in folder.run(block("python -m pytest"))
 
@@ -122,6 +123,7 @@ def test_visitor_signs_in_with_a_browser_through_the_sandbox(
         assert page.get_by_role("link", name="Sign in").count() == 1
 
 
+@pytest.mark.slow
 def test_documented_production_command_serves_the_site(folder: Folder, sandbox: SandboxServer) -> None:
     import urllib3
 
@@ -139,6 +141,7 @@ def test_documented_production_command_serves_the_site(folder: Folder, sandbox: 
         assert refused.status == 403
 
 
+@pytest.mark.slow
 def test_every_documented_command_exists(folder: Folder) -> None:
     program = "import app; runner = app.create_app().test_cli_runner()\n"
     for words in ("--help", "doctor --help", "purge"):
@@ -150,6 +153,7 @@ def test_every_documented_command_exists(folder: Folder) -> None:
     assert "--offline" in told
 
 
+@pytest.mark.slow
 def test_numbers_of_existing_users_are_adopted(folder: Folder) -> None:
     """The section for sites with users: its module, then its commands."""
     lines = block("phone-verify adopt --trust")
@@ -164,6 +168,7 @@ def test_numbers_of_existing_users_are_adopted(folder: Folder) -> None:
     assert "0008" not in told
 
 
+@pytest.mark.slow
 def test_site_with_flask_security_starts(folder: Folder) -> None:
     keys = 'SECRET_KEY="k-key-for-tests-0123456789abcdef", SECURITY_PASSWORD_SALT="s", '
     keys += 'SECURITY_TOTP_SECRETS={"1": "t-key-for-tests-0123456789abcdef"}, '

@@ -47,20 +47,17 @@ SITE, NEW_CLIENT = (block for block in blocks(section("oauth.md", "Flask")) if b
 class FlaskSite:
     def __init__(self, module: ModuleType, patch: pytest.MonkeyPatch) -> None:
         self.module, self.app, self._patch = module, module.app, patch
+        for id in (CLIENT, PARTNER, UNLISTED, PUBLIC):
+            exec(NEW_CLIENT.text.replace('"shop-app"', repr(id)), {})
         with self.app.app_context():
-            module.db.create_all()
-            for id in (CLIENT, PARTNER, UNLISTED, PUBLIC):
-                names = {**vars(module), "secret": SECRET}
-                exec(NEW_CLIENT.text, names)
-                client = names["client"]
-                client.client_id = id
+            for client in module.db.session.query(module.Client):
+                client.client_secret = SECRET
                 allowed = ["client_credentials", "refresh_token"]
-                if id != UNLISTED:
+                if client.client_id != UNLISTED:
                     allowed += ["mobile_verification", "event_mobile_verification"]
-                methods = "none" if id == PUBLIC else "client_secret_post" if id == "post" else None
+                method = "none" if client.client_id == PUBLIC else "client_secret_basic"
                 metadata = {**client.client_metadata, "grant_types": allowed}
-                client.set_client_metadata({**metadata, "token_endpoint_auth_method": methods or "client_secret_basic"})
-                module.db.session.add(client)
+                client.set_client_metadata({**metadata, "token_endpoint_auth_method": method})
             module.db.session.commit()
 
     def call(

@@ -82,15 +82,17 @@ def test_every_page_response_forbids_frames() -> None:
 def test_site_may_allow_frames() -> None:
     answer = make(PHONE_VERIFY_FRAME_ANCESTORS="https://partner.example").app.test_client().get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
-    assert "X-Frame-Options" not in answer.headers
+    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored beside frame-ancestors
 
 
-def test_site_security_policy_is_kept() -> None:
+@pytest.mark.parametrize("ancestors", ["", "https://partner.example"], ids=["none", "partner"])
+def test_site_security_policy_is_kept(ancestors: str) -> None:
     def own(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = "default-src 'self' https://cdn.example"
         return response
 
-    answer = make(before=lambda app: app.after_request(own)).app.test_client().get(LOGIN)
+    made = make(before=lambda app: app.after_request(own), PHONE_VERIFY_FRAME_ANCESTORS=ancestors)
+    answer = made.app.test_client().get(LOGIN)
     assert answer.headers.getlist("Content-Security-Policy") == ["default-src 'self' https://cdn.example"]
     assert answer.headers["X-Frame-Options"] == "DENY"
 

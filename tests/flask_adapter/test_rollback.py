@@ -18,7 +18,7 @@ from tests.flask_adapter.sites import Made, make, proof, start
 from tests.stores import servers
 
 
-@pytest.fixture(params=["sqlite", *servers.KINDS])
+@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with ExitStack() as stack:
         if request.param == "sqlite":

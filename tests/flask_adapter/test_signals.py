@@ -17,7 +17,14 @@ from phone_verify_flask import signals
 from .sites import PHONE, Made, make, proof, start, submit
 
 SESSION = "/phone/v1/session"
-NAMES = ("phone_verified", "phone_changed", "verification_failed", "verification_locked", "delivery_failed")
+NAMES = (
+    "phone_verified",
+    "phone_changed",
+    "verification_failed",
+    "verification_locked",
+    "delivery_failed",
+    "limit_alarm",
+)
 OTHER = "+989120000007"
 
 
@@ -196,6 +203,7 @@ def test_each_application_gets_only_its_signals(stack: ExitStack) -> None:
         (VerificationEvent("poll", "ok", status="exhausted"), []),
         (VerificationEvent("start", "too_many_requests"), []),
         (VerificationEvent("start", "delivery_failed"), ["delivery_failed"]),
+        (VerificationEvent("alarm", "80"), ["limit_alarm"]),
         (VerificationEvent("resend", "delivery_failed"), ["delivery_failed"]),
         (VerificationEvent("check", "too_many_requests"), ["verification_locked"]),
         (VerificationEvent("check", "wrong_code", status="sent"), ["verification_failed"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.stores.sql.tables import metadata
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify, current_verifier
+from tests import forks
 from tests.stores import servers
 
 from .sites import KEY, PHONE, Made, start, with_database
@@ -70,7 +70,7 @@ def bound(folder: Path, url: str | None = None, *, create: bool = True, **config
     return made, db
 
 
-@pytest.fixture(params=["sqlite", *servers.KINDS])
+@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'site.sqlite3'}"
@@ -191,13 +191,11 @@ def test_flask_migrate_creates_tables_and_finds_no_change(tmp_path: Path) -> Non
         ["phone-verify", "purge"],
         ["phone-verify", "init-db"],
     )
-    done = subprocess.run(
+    done = forks.run(
         [sys.executable, "-c", COMMANDS],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
         input="\n".join(map(json.dumps, commands)),
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     *succeeded, (status, refused) = map(json.loads, done.stdout.splitlines())

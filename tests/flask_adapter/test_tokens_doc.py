@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from base64 import urlsafe_b64encode
 from types import ModuleType
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_other_tokens_are_401(made: Made, tokens: Any) -> None:
         ),
         sign({"alg": "HS512"}, good, tokens.KEY, algorithms=["HS512"]),
         "x",
+        urlsafe_b64encode(b'{"alg":"HS256","crit":1}').decode().rstrip("=") + ".e30.eA",
     ]
     for token in wrong:
         answer = get(made, token)
