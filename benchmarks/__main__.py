@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import alike, cycles, growth, hot_row, http, numbers, space, spraying
+from . import alike, cycles, growth, hot_row, http, numbers, routing, space, spraying
 from .measure import Figure, table
 from .servers import Servers
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "parts",
         nargs="*",
-        help="memory, cycles, http, alike, growth, spraying, space, hot_row, imports, numbers; all if none",
+        help="memory, cycles, http, alike, growth, spraying, routing, space, hot_row, imports, numbers; all if none",
     )
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
     parser.add_argument(
@@ -46,6 +46,7 @@ def main() -> None:
         "alike": lambda: alike.figures(chosen.visits, servers),
         "growth": lambda: growth.figures(rounds, servers, chosen.kept),
         "spraying": spraying.figures,
+        "routing": routing.figures,
         "space": lambda: space.figures(servers),
         "hot_row": lambda: hot_row.figures(max(3, rounds // 3), servers),
     }

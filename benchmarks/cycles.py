@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import floors
-from .measure import Figure, in_turn, median_seconds
+from .measure import Figure, in_turn, median_seconds, repeated
 from .servers import Servers
 from .sites import KEY, Cycle
 
@@ -18,7 +18,7 @@ _HMACS = 2000
 
 def memory(rounds: int) -> Iterator[Figure]:
     """Measure the verifier over the memory store in HMAC-SHA-256 operations of a message of equal length."""
-    key, message, cycle = KEY.encode(), secrets.token_bytes(96), Cycle("memory:")
+    key, message, cycle = KEY.encode(), secrets.token_bytes(96), Cycle("memory:", parses=False)
 
     def hmacs() -> None:
         for _ in range(_HMACS):
@@ -49,11 +49,10 @@ def on_servers(rounds: int, servers: Servers) -> Iterator[Figure]:
 def _figure(
     name: str, floor: floors.Floor, cycle: Cycle, rounds: int, *, bar: float | None = None, mark: float | None = None
 ) -> Figure:
-    times = 40
-    cycle(times), floor(times)
-    bare, ours, ratio = in_turn(lambda: floor(times), lambda: cycle(times), rounds)
-    notes = {"floor_us": bare / times * 1e6, "cycle_us": ours / times * 1e6}
-    return Figure(f"{name}, times the floor", ratio, "×", bar, mark, notes=notes)
+    less, more = repeated(floor), repeated(cycle)
+    bare, ours, ratio = in_turn(lambda: floor(less), lambda: cycle(more), rounds)
+    notes = {"floor_us": bare / less * 1e6, "cycle_us": ours / more * 1e6}
+    return Figure(f"{name}, times the floor", ratio * less / more, "×", bar, mark, notes=notes)
 
 
 def imports(rounds: int) -> Iterator[Figure]:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+#: In seconds. Blocks of a few milliseconds made ratios swing by two.
+_BLOCK = 0.05
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -44,6 +47,17 @@ def median_seconds(block: Callable[[], object], rounds: int) -> float:
     """Return the median of this many runs, after one that is not counted."""
     block()
     return statistics.median(timed(block) for _ in range(rounds))
+
+
+def repeated(operation: Callable[[int], object]) -> int:
+    """Return how often an operation runs within 50 ms, so that a block outlasts the machine's pauses."""
+    times, seconds = 0, 0.0
+    while seconds < _BLOCK:
+        times = max(8, 2 * times, int(times * _BLOCK / seconds) if seconds else 0)
+        began = time.perf_counter()
+        operation(times)
+        seconds = time.perf_counter() - began
+    return times
 
 
 def in_turn(floor: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[float, float, float]:
