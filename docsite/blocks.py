@@ -1,8 +1,11 @@
-"""The tables that are checked in, between a pair of comments in their page.
+"""The tables that are made from the code, between a pair of comments in their page.
 
 <!-- table: settings -->
 …
 <!-- end -->
+
+Those of `PAGES` are checked in. Those of the providers are filled in when the site is staged, so that a
+driver changes no page.
 """
 
 from __future__ import annotations
@@ -13,20 +16,17 @@ from pathlib import Path
 
 from .decision_index import decision_index
 from .finding_table import finding_table
-from .provider_tables import channel_table, provider_table, role_meanings, role_table
+from .provider_tables import provider_table, role_meanings, role_table
 from .settings_table import django_settings_table, settings_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    "README.md",
     "docs/settings.md",
     "docs/cli.md",
     "docs/accounts.md",
-    "docs/providers/README.md",
     "docs/decisions/README.md",
 )
 TABLES: Mapping[str, Callable[[], str]] = {
-    "channels": channel_table,
     "providers": provider_table,
     "roles": role_table,
     "role meanings": role_meanings,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
+from phone_verify.config.background import BackgroundSettings
 from phone_verify.config.settings import BRAND_FIELDS, CHANNEL_NAMES, KNOWN, Settings
 from phone_verify.policy import COUNTS, RANGES, Policy
 from phone_verify_django.app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED
@@ -23,6 +24,7 @@ class Meaning:
 
 
 _LIST = "list"
+_FILE = "dict, or the path of a YAML or JSON file"
 
 #: In the order of the table.
 MEANINGS: Mapping[str, Meaning] = {
@@ -36,6 +38,36 @@ MEANINGS: Mapping[str, Meaning] = {
         "See [Which store](stores.md).",
         "Django: `orm:`; Flask: `phone_verify.sqlite3` in the instance folder",
         "URL",
+    ),
+    "ledger": Meaning(
+        "The database of the [ledger](ledger.md), of [access keys](access_keys.md), of "
+        "[services that you edit while the site runs](services.md#edit-services-while-the-site-runs) and of "
+        "[outgoing webhooks](outgoing_webhooks.md): `sqlite:////absolute`, `postgresql://…`, `mysql://…`, or `orm:` "
+        "(Django, with `phone_verify_django.services` in `INSTALLED_APPS`).",
+        "none of them",
+        "URL",
+    ),
+    "prices": Meaning("[Price table](ledger.md#prices) with exchange rates.", "none", _FILE),
+    "caps": Meaning("[Caps](ledger.md#caps) of orders and money per hour, day, region and in total.", "none", _FILE),
+    "terms": Meaning(
+        "The [account](ledger.md#accounts) of the site's own service: credit limit and trial.",
+        "none: no account",
+        _FILE,
+    ),
+    "background": Meaning(
+        "Who [sends](background.md#let-the-worker-send): the request (`off`), `worker`, `celery` or `django-tasks`. "
+        "Needs a ledger.",
+        "`off`",
+        "text",
+    ),
+    "provider_balances": Meaning(
+        "What your account at each driver's provider should hold, below which the [worker](background.md) raises "
+        "alarms.",
+        "none is watched",
+        "dict, in the environment JSON",
+    ),
+    "ledger_days": Meaning(
+        "Days after which the [worker](background.md) deletes attempts of the ledger.", "kept", "whole number"
     ),
     "secret_keys": Meaning(
         "Keys for signatures and digests, newest first. [Weak keys are refused](#keys).",
@@ -55,6 +87,15 @@ MEANINGS: Mapping[str, Meaning] = {
         "[shared plan](numbers.md#regions-that-share-a-numbering-plan).",
         "all, except blocked ranges",
         _LIST,
+    ),
+    "caller_attestation": Meaning(
+        "The weakest [attestation](own_numbers.md#require-an-attestation) of a caller that verifies a call: `A`, `B`, "
+        "or `any` call. `A` and `B` need drivers that report it.",
+        "`any`",
+    ),
+    "metrics_token": Meaning(
+        "The bearer token of the [endpoint for Prometheus](events.md#prometheus), 20 characters or more. Without it "
+        "there is no endpoint."
     ),
     "code_length": Meaning("Digits of a code. A driver that carries only shorter codes uses its longest."),
     "ttl": Meaning("Lifetime of a code."),
@@ -89,10 +130,11 @@ MEANINGS: Mapping[str, Meaning] = {
     "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),
     "sends_per_hour_per_address": Meaning("Messages per client address and hour (IPv6 by /64)."),
     "sends_per_hour_per_client": Meaning(
-        "Messages per [OAuth client](oauth.md) and hour, in place of those per address."
+        "Messages per [OAuth client](oauth.md) or [access key](access_keys.md) and hour, in place of those per address."
     ),
     "wrong_per_hour_per_client": Meaning(
-        "Wrong answers per [OAuth client](oauth.md) and hour, in place of those per address."
+        "Wrong answers per [OAuth client](oauth.md) or [access key](access_keys.md) and hour, in place of those per "
+        "address."
     ),
     "sends_per_hour_per_prefix": Meaning("Messages per hour to numbers that differ in the last four digits only."),
     "sends_per_hour_total": Meaning("Messages per hour for the whole site."),
@@ -160,6 +202,13 @@ MEANINGS: Mapping[str, Meaning] = {
         "Offer visitors on a trusted device to [continue with the number](pages.md#continue-with-the-last-number) "
         "that signed in last."
     ),
+    "fallbacks": Meaning(
+        "Channels whose orders move to another one by themselves, as `flash_call:sms:30` (seconds, 10 to 120). "
+        "See [costs](costs.md#move-to-another-channel)."
+    ),
+    "drivers": Meaning(
+        "Dotted paths of [your own drivers](adding_a_provider.md): subclasses of `Driver` that your project contains."
+    ),
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
     ),
@@ -186,6 +235,26 @@ MEANINGS: Mapping[str, Meaning] = {
     "notify_old_number": Meaning(
         "After a change of number, notify the old number by SMS, in the user's language and without a link. Needs an "
         "SMS driver for free text (`ssms`, `console`).",
+    ),
+    "routes": Meaning(
+        "Rules by region and operator: [which provider carries an order](routing.md), in which order and shares.",
+        "the order of the DSNs",
+        "list of dicts, or the path of a YAML file",
+    ),
+    "fraud": Meaning(
+        "[Fraud guard](fraud.md): lists of numbers, and rules over traffic. It only records until you let it refuse.",
+        "no guard",
+        "dict, or the path of a YAML file",
+    ),
+    "services": Meaning(
+        "[Services](services.md) by name: sets of channels, limits and texts.",
+        "none",
+        "dict of dicts, or the path of a YAML or JSON file",
+    ),
+    "service": Meaning(
+        "The [service](services.md) of the site's own pages, and of calls to the API that name none.",
+        "`default`",
+        "text",
     ),
     "staff_roles": Meaning("Flask: names of the roles whose holders have rights over other users."),
 }
@@ -221,6 +290,7 @@ _DJANGO: Mapping[str, Meaning] = {
         "Function of the request and a token that returns its user, or None. See [tokens](tokens.md).",
         type="dotted path",
     ),
+    "alarm_emails": Meaning("Addresses that get the [alarms](ledger.md#alarms) of the ledger.", "`ADMINS`", _LIST),
     "oauth_grants": Meaning(
         "Names of the grant of [django-oauth-toolkit](oauth.md#django), and the clients that may use each.", type="dict"
     ),
@@ -281,7 +351,9 @@ def _type(name: str, meaning: Meaning, default: object) -> str:
 
 def _written(default: object) -> str:
     match default:
-        case None | "" | () | []:
+        case None | "" | () | [] | BackgroundSettings():
+            return ""
+        case Mapping() if not default:
             return ""
         case list() | tuple():
             return f"`{','.join(default)}`"
