@@ -28,6 +28,7 @@ APPS = {
     "phone_verify_django": "phone_verify_django",
     "phone_verify_otp": "phone_verify_django/otp",
     "phone_verify_allauth": "phone_verify_django/allauth",
+    "phone_verify_services": "phone_verify_django/services",
 }
 #: The least that these apps start with.
 SETTINGS = {

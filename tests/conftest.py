@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import settings
 
 from hatch_build import generate
 from phone_verify.sandbox import SandboxServer
+from tests import forks
 
 # `pytester` runs the plugin in a separate pytest.
 pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
@@ -29,6 +31,16 @@ BARE = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio", "-p
 
 #: A Python block of a page of the documentation.
 FENCED = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+#: The tests of Django's adapter, which run with the fixtures of pytest-django.
+DJANGO_TESTS = Path(__file__).parent / "django_adapter"
+
+#: The automatic fixtures of pytest-django.
+DJANGO_FIXTURES = frozenset(
+    ("django_test_environment", "_dj_autoclear_mailbox", "_django_clear_site_cache",
+     "_django_db_marker", "_django_isolate_apps", "_django_set_urlconf", "_django_setup_unittest",
+     "_fail_for_invalid_template_variable", "_live_server_helper", "_template_string_if_invalid_marker")
+)  # fmt: skip
 
 #: The time limit of a failed test's teardown: a server gets ten seconds before it is killed.
 TEARDOWN_SECONDS = 60.0
@@ -50,6 +62,37 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         for _ in generate(Path(__file__).parents[1]):
             pass
+
+
+def pytest_unconfigure() -> None:
+    """End the process whose forks were programs of the tests."""
+    forks.stop()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, and exclude the collected tests from its later runs.
+
+    Collecting creates 700,000 objects that all stay. Traversing them takes half the time of the collection, and
+    half a second of each full run afterwards.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take the automatic fixtures of pytest-django from tests that do not use its database.
+
+    They take 1.6 ms of every test, a third of what a test costs that does nothing.
+    """
+    for item in items:
+        of_django = DJANGO_TESTS in item.path.parents or item.get_closest_marker("django_db")
+        if isinstance(item, pytest.Function) and not of_django:
+            item.fixturenames[:] = [name for name in item.fixturenames if name not in DJANGO_FIXTURES]
 
 
 @pytest.hookimpl(tryfirst=True)

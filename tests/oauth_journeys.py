@@ -214,6 +214,9 @@ class OAuthJourneys:
         assert site.call("POST", TOKEN, json=start).status == 200
         for body in ([], "x", [["grant_type", GRANT]], None, {"grant_type": GRANT}, {"grant_type": [GRANT]}):
             assert 400 <= site.call("POST", TOKEN, json=body).status < 500, body
+        for name, value in ((name, "\ud800") for name in (*request, "refresh_token", "code_verifier")):
+            assert 400 <= site.call("POST", TOKEN, json={**request, name: value}).status < 500, name
+        assert 400 <= site.call("POST", TOKEN, json={**request, "\ud800": "x"}).status < 500
         for raw in (b"", b"[" * 100_000, b'{"grant_type": "\xff"}', b'{"grant_type": ' * 2000):
             assert 400 <= site.call("POST", TOKEN, json=raw).status < 500, raw[:20]
 
@@ -254,6 +257,8 @@ class OAuthJourneys:
         form = f"grant_type={GRANT}&mobile={PHONE.replace('+', '%2B')}&mobile_verification_code={code}"
         more = "&mobile_verification_code=000000"
         assert client.site.call("POST", TOKEN, form=form + more, headers=basic()).error == (400, "invalid_request")
+        of_event = form.replace(GRANT, EVENT, 1) + "&event_id=1002&event_id=1001"
+        assert client.site.call("POST", TOKEN, form=of_event, headers=basic()).error == (400, "invalid_request")
         assert client.site.call("POST", TOKEN, form=form, headers=basic()).status == 200
 
     def test_client_must_authenticate(self, site: OAuthSite, client: Client, phone_outbox: Any) -> None:
@@ -270,6 +275,27 @@ class OAuthJourneys:
             assert answer.status in (400, 401)
             assert answer.document["error"] in ("invalid_client", "invalid_request")
         assert site.call("POST", TOKEN, form=form, headers=basic()).status == 200
+
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            b"\xff\xfe:" + SECRET.encode(),
+            f"{CLIENT}:\u00e9".encode(),
+            f"{CLIENT}:%C3%A9".encode(),
+            b"\0:x",
+            b"%00:x",
+            f"{CLIENT}:\0".encode(),
+        ],
+    )
+    @pytest.mark.parametrize("grant", [GRANT, "client_credentials"])
+    def test_credentials_that_no_client_can_have_are_refused(self, site: OAuthSite, shown: bytes, grant: str) -> None:
+        form = {"grant_type": grant, "mobile": PHONE, "mobile_verification_code": "000000"}
+        headers = {"Authorization": f"Basic {b64encode(shown).decode()}"}
+        assert site.call("POST", TOKEN, form=form, headers=headers).error == (401, "invalid_client")
+        id, _, secret = shown.decode("latin-1").partition(":")
+        answer = site.call("POST", TOKEN, form={**form, "client_id": id, "client_secret": secret})
+        assert answer.status in (400, 401)
+        assert answer.document["error"] == "invalid_client"
 
     def test_only_listed_confidential_clients_use_the_grant(
         self, site: OAuthSite, client: Client, phone_outbox: Any

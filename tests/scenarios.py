@@ -53,7 +53,7 @@ class Stage:
 
     def code(self, phone: str) -> str:
         """Return the newest code of this handset."""
-        answer = self._network().send("GET", f"/api/handsets/{quote(phone)}/code?wait=5", b"", {})
+        answer = self._network().send("GET", f"/api/handsets/{quote(phone)}/code?wait=20", b"", {})
         assert answer.status == 200, answer.text
         code = answer.json()["code"]
         assert isinstance(code, str)
@@ -822,11 +822,12 @@ def unknown_calls_are_problems(stage: Stage) -> None:
 def health_is_one_word(stage: Stage) -> None:
     """200 without a cookie or anything about the site, also for HEAD."""
     browser = stage.browser()
-    answer = browser.call("GET", "v1/health")
-    assert (answer.status, answer.json()) == (200, {"status": "ok"})
-    assert not answer.cookies
-    assert browser.call("HEAD", "v1/health").status == 200
-    refused(browser.call("POST", "v1/health"), 405, "method_not_allowed")
+    for path in ("v1/health", "v1/ready"):
+        answer = browser.call("GET", path)
+        assert (answer.status, answer.json()) == (200, {"status": "ok"})
+        assert not answer.cookies
+        assert browser.call("HEAD", path).status == 200
+        refused(browser.call("POST", path), 405, "method_not_allowed")
 
 
 def cookies_are_kept_close(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,8 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from tests import forks
+
+#: A server's process.
+Server = subprocess.Popen[str] | forks.Program
 
 EXAMPLES = Path(__file__).parents[1] / "example_projects"
 FOLDERS = {"django": EXAMPLES / "django_site", "flask": EXAMPLES / "flask_site"}
@@ -52,17 +59,27 @@ def with_blocking_middleware(env: Mapping[str, str], folder: Path) -> dict[str, 
     return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "blocking"}
 
 
+def with_atomic_requests(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the environment of Django's site with a transaction around each request."""
+    (folder / "atomic.py").write_text('from settings import *\nDATABASES["default"]["ATOMIC_REQUESTS"] = True\n')
+    return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "atomic"}
+
+
 def on_path(folder: Path) -> str:
     """Return the value of PYTHONPATH with another folder."""
     return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 def free_port() -> int:
-    """Return a free port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    """Return a free port of this machine, of those that the system gives to no connection.
+
+    A port of the others can be taken by a connection of another test before the server listens on it.
+    """
+    for port in random.SystemRandom().sample(range(10_000, 32_768), 100):
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port was found")
 
 
 @contextmanager
@@ -78,7 +95,7 @@ def gunicorn(
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
                "--no-control-socket", "--graceful-timeout", "1", "--keep-alive", "1"]  # fmt: skip
-    with running(command, FOLDERS[framework], env, port) as url:
+    with forked(command, FOLDERS[framework], env, port) as url:
         yield url
 
 
@@ -88,8 +105,19 @@ def uvicorn(framework: str, env: Mapping[str, str]) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "asgi:application", "--host", "127.0.0.1", "--port", str(port),
                "--log-level", "warning", "--no-proxy-headers", "--timeout-graceful-shutdown", "1"]  # fmt: skip
-    with running(command, FOLDERS[framework], env, port) as url:
+    with forked(command, FOLDERS[framework], env, port) as url:
         yield url
+
+
+@contextmanager
+def forked(command: list[str], folder: Path, env: Mapping[str, str], port: int) -> Iterator[str]:
+    """As `running`, as a fork of a process that has imported the libraries."""
+    with tempfile.TemporaryFile("w+", errors="replace") as printed:
+        standard = [0, printed.fileno(), printed.fileno()]
+        with _ended(forks.start(command, standard=standard, cwd=folder, env=env), printed) as server:
+            _await(server, port)
+            _await_answer(port)
+            yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -97,22 +125,29 @@ def running(command: list[str], folder: Path, env: Mapping[str, str], port: int)
     """Run a server's command in the folder of its site; yield its URL."""
     # Not a pipe: an unread pipe stops the server when it is full.
     with tempfile.TemporaryFile("w+", errors="replace") as printed:
-        server = subprocess.Popen(command, cwd=folder, env=dict(env), stderr=printed, text=True)
-        try:
+        process = subprocess.Popen(command, cwd=folder, env=dict(env), stderr=printed, text=True)
+        with _ended(process, printed) as server:
             _await(server, port)
             yield f"http://127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            printed.seek(0)
-            sys.stderr.write(printed.read())
 
 
-def _await(server: subprocess.Popen[str], port: int) -> None:
+@contextmanager
+def _ended(server: Server, printed: IO[str]) -> Iterator[Server]:
+    """End the server, and show what it printed."""
+    try:
+        yield server
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=10)
+        except (subprocess.TimeoutExpired, TimeoutError):
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+        printed.seek(0)
+        sys.stderr.write(printed.read())
+
+
+def _await(server: Server, port: int) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         with socket.socket() as probe:
@@ -122,3 +157,10 @@ def _await(server: subprocess.Popen[str], port: int) -> None:
             raise RuntimeError("the site did not start; what it printed is in the captured standard error")
         time.sleep(0.05)
     raise RuntimeError(f"the site did not answer within {_START_SECONDS:.0f} seconds")
+
+
+def _await_answer(port: int) -> None:
+    """Wait until a worker has loaded the site, and Django's has made its tables: the port is open before."""
+    with socket.create_connection(("127.0.0.1", port), timeout=_START_SECONDS) as probe:
+        probe.sendall(b"GET /phone/v1/health HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        probe.recv(1)

@@ -61,6 +61,7 @@ def stage(
         "webhook_secret": "a-secret-of-webhooks-0123456789",
     }
     data = tmp_path_factory.mktemp(request.param)
+    more["ledger"] = f"sqlite:///{data / 'services.sqlite3'}"
     with gunicorn(request.param, environment(request.param, data, sandbox.dsn, {**SETTINGS, **more})) as url:
         yield Stage(lambda: HttpCarrier(url), sandbox)
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, quote
 import pytest
 
 from phone_verify.sandbox import SandboxServer
+from tests.cases import in_one_test
 
 from .clients import Answer, HttpCarrier
 from .django_adapter.projects import files
@@ -100,7 +101,7 @@ def stage(
         "texts": str(data / "texts.json"),
         "android_hash": "signup=FA+9qCX9VSu",
         "public_url": "http://shop.example",
-        "frame_ancestors": "https://partner.example",
+        "frame_ancestors": "https://partner.example,https://*.partner.example:8443",
         "trusted_origins": "https://app.example,capacitor://localhost",
     }
     (data / "texts.json").write_text(json.dumps({"*": {"fa": "کد {site}:\n{code}"}}), "utf-8")
@@ -138,8 +139,18 @@ def test_api_sends_only_with_the_captchas_answer(stage: Stage, captcha: SiteVeri
 
 @pytest.mark.parametrize(
     "extra",
-    ["text", ["a"], {"a": 1}, {"a": None}, {"a b": "c"}, {"": "c"}, {"a": "x" * 8193}, {str(n): "" for n in range(11)}],
-    ids=["text", "list", "number", "null", "space", "nameless", "long", "many"],
+    [
+        "text",
+        ["a"],
+        {"a": 1},
+        {"a": None},
+        {"a b": "c"},
+        {"": "c"},
+        {"a": "\ud800"},
+        {"a": "x" * 8193},
+        {str(n): "" for n in range(11)},
+    ],
+    ids=["text", "list", "number", "null", "space", "nameless", "surrogate", "long", "many"],
 )
 def test_malformed_extra_is_refused(stage: Stage, captcha: SiteVerify, extra: object) -> None:
     assert refused(start(stage, PHONE, extra), 400, "invalid_request")["fields"] == ["extra"]
@@ -220,6 +231,7 @@ def test_message_names_the_host_of_a_trusted_page(stage: Stage, captcha: SiteVer
     assert last_line(stage, phone) == line
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("top", "line"),
     [
@@ -229,6 +241,12 @@ def test_message_names_the_host_of_a_trusted_page(stage: Stage, captcha: SiteVer
         ("https://partner.example.evil.example", "@shop.example #CODE"),
         ("https://user@partner.example", "@shop.example #CODE"),
         ("https://[", "@shop.example #CODE"),
+        ("https://eu.partner.example:8443", "@eu.partner.example #CODE @shop.example"),
+        ("https://a[v1.evil.example].partner.example:8443", "@shop.example #CODE"),
+        (f"https://{'a.' * 40}partner.example:8443", "@shop.example #CODE"),
+        ("https://evil.example x.partner.example:8443", "@shop.example #CODE"),
+        ("https://evil.example\u2028.partner.example:8443", "@shop.example #CODE"),
+        ("https://evil.example\\.partner.example:8443", "@shop.example #CODE"),
         ("null", "@shop.example #CODE"),
     ],
 )

@@ -11,21 +11,28 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+import click
 import pytest
 import urllib3
 
-from phone_verify.cli.demo import Demo, DemoError, framed, next_free_port
-from phone_verify.cli.driver_list import Entry, entries
+from phone_verify.cli.commands.demo import demo as demo_command
+from phone_verify.cli.commands.drivers import drivers as drivers_command
+from phone_verify.cli.demo import PROTOCOLS, Demo, DemoError, framed, next_free_port
+from phone_verify.cli.driver_list import Entry, entries, show_one
 from phone_verify.config.drivers import load_drivers
-from phone_verify.drivers.dsn import schemes
+from phone_verify.drivers.dsn import driver_class, schemes
 from phone_verify.model import Channel
 from phone_verify.sandbox import SandboxServer
+from tests.cases import in_one_test
 
+from . import forks
 from .clients import Browser, HttpCarrier
 from .scenarios import (
     Stage,
@@ -33,16 +40,17 @@ from .scenarios import (
     flash_call_to_session,
     inbound_call_to_session,
     pages_sign_in_by_code,
+    start,
 )
+from .servers import free_port
 
 
 def free_ports(count: int) -> list[int]:
-    """Return free ports."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return free ports, which differ."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 @contextmanager
@@ -57,7 +65,7 @@ def command(*words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         running.send_signal(signal.SIGINT)
         try:
-            running.communicate(timeout=20)
+            running.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             running.kill()
             running.communicate()
@@ -68,17 +76,15 @@ def answer(
     *words: str, without: str | None = None, folder: Path | None = None, typed: str | None = None, **environ: str
 ) -> tuple[int, str]:
     """Return the exit status and output of a command; `without` names a missing package, `typed` is its input."""
-    missing = f"import sys; sys.modules[{without!r}] = None\n" if without else ""
-    program = f"{missing}from phone_verify.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=folder,
-        env=environment(**environ),
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    program = "from phone_verify.cli.main import main; main()"
+    if without:
+        command = [sys.executable, "-c", f"import sys; sys.modules[{without!r}] = None\n{program}", *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment(**environ), input=typed, capture_output=True, text=True, timeout=60
+        )
+    else:
+        command = [sys.executable, "-c", program, *words]
+        done = forks.run(command, cwd=folder, env=environment(**environ), input=typed or "", timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -103,7 +109,7 @@ def test_sandbox_runs_until_interrupted() -> None:
     with command("sandbox", "--port", str(port)) as running:
         assert f"http://127.0.0.1:{port}/" in line_with(running, "Handsets")
         assert f"sandbox://127.0.0.1:{port}" in line_with(running, "For a site")
-        assert urllib3.request("GET", f"http://127.0.0.1:{port}/api/handsets", timeout=10).json() == {"handsets": []}
+        assert urllib3.request("GET", f"http://127.0.0.1:{port}/api/handsets", timeout=60).json() == {"handsets": []}
 
 
 def test_taken_port_and_foreign_host_are_reported() -> None:
@@ -120,6 +126,7 @@ def test_taken_port_and_foreign_host_are_reported() -> None:
             assert "is in use; choose another one with --port" in said or "loopback" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -141,6 +148,7 @@ def test_commands_of_a_base_install_print_plain_text(words: list[str], tmp_path:
     assert (plain[0], plain[1].split()) == (styled[0], styled[1].split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("package", "words", "extra"), [
     ("werkzeug", ["sandbox"], "phone-verify[sandbox]"),
     ("werkzeug", ["demo"], "phone-verify[demo]"),
@@ -168,6 +176,7 @@ def running_demo() -> Iterator[tuple[Demo, list[str]]]:
         yield demo, said
 
 
+@pytest.mark.slow
 def test_demo_signs_in_on_both_sites_by_three_channels(running_demo: tuple[Demo, list[str]]) -> None:
     demo, said = running_demo
     for name, url in demo.site_urls.items():
@@ -179,20 +188,56 @@ def test_demo_signs_in_on_both_sites_by_three_channels(running_demo: tuple[Demo,
         assert any(name.capitalize() in line for line in said)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("provider", "channels", "webhooks"), [("sinch", ("sms", "flash_call"), 5), ("telegram-gateway", ("telegram",), 1)]
+)
+def test_demo_uses_the_protocol_of_a_provider(provider: str, channels: Sequence[str], webhooks: int) -> None:
+    """Each site signs in by it, and its own webhook is asked or reported to."""
+    port, django, flask = free_ports(3)
+    with Demo(port, {"django": django, "flask": flask}, say=lambda _: None, provider=provider) as demo:
+        journal = demo.sandbox.sandbox.journal
+        for url in demo.site_urls.values():
+            journal.clear()
+            stage = Stage(lambda url=url: HttpCarrier(url), demo.sandbox)  # type: ignore[misc]
+            for channel in channels:
+                browser, phone = stage.browser(), stage.phone()
+                begun = start(browser, phone, channel=channel)
+                answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
+                assert answer.status == 200, answer.text
+            messages = (item for each in demo.sandbox.sandbox.network.handsets() for item in each.messages)
+            assert {message.provider for message in messages} == {provider}
+            end = time.monotonic() + 60
+            while len(journal.deliveries()) < webhooks and time.monotonic() < end:
+                time.sleep(0.02)
+            assert len(journal.deliveries()) == webhooks
+            assert {(each.url.rpartition("/")[0], each.status) for each in journal.deliveries()} == {
+                (f"{url}/phone/webhooks/{provider}", 200)
+            }
+
+
+def test_every_protocol_of_the_demo_is_a_choice() -> None:
+    chosen = next(each for each in demo_command.params if each.name == "provider").type
+    assert isinstance(chosen, click.Choice)
+    assert set(chosen.choices) == PROTOCOLS.keys()
+
+
+@pytest.mark.slow
 def test_short_address_shows_sites_that_allow_the_frame(running_demo: tuple[Demo, list[str]]) -> None:
     demo, _ = running_demo
     assert urlsplit(demo.url).path == "/demo"
-    beside = urllib3.request("GET", demo.url, timeout=10)  # follows the redirect
+    beside = urllib3.request("GET", demo.url, timeout=60)  # follows the redirect
     for url in demo.site_urls.values():
         assert f'src="{url}/"' in beside.data.decode()
         for path in ("/", "/phone/login/"):
-            headers = urllib3.request("GET", f"{url}{path}", timeout=10).headers
+            headers = urllib3.request("GET", f"{url}{path}", timeout=60).headers
             assert "x-frame-options" not in headers
             # Every policy of the page applies.
             policies = headers.getlist("content-security-policy")
             assert {re.sub(r".*frame-ancestors ", "", policy) for policy in policies} == {demo.sandbox.url}
 
 
+@pytest.mark.slow
 def test_demo_is_not_closed_by_its_limits(running_demo: tuple[Demo, list[str]]) -> None:
     """More starts from one address, to one phone and to one range of numbers than any default allows."""
     demo, _ = running_demo
@@ -203,20 +248,29 @@ def test_demo_is_not_closed_by_its_limits(running_demo: tuple[Demo, list[str]]) 
             assert answer.status == 201, (number, answer.text)
 
 
+@pytest.mark.slow
 def test_demo_prints_the_codes_that_arrive(running_demo: tuple[Demo, list[str]]) -> None:
     demo, said = running_demo
     demo.print_arrivals()
     said.clear()
     url = demo.site_urls["flask"]
     Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": "+989140000000", "channel": "sms"})
-    found = demo.sandbox.sandbox.network.await_code("+989140000000", after=0, timeout=10)
+    found = demo.sandbox.sandbox.network.await_code("+989140000000", after=0, timeout=60)
     demo.print_arrivals()
     assert found is not None
     assert said == [f"+989140000000  SMS, code {found.code}"]
     demo.print_arrivals()
     assert len(said) == 1
+    for channel, what in (("whatsapp", "WhatsApp message"), ("voice", "Voice call from +15005550010")):
+        phone = f"+98914000{len(said):04}"
+        Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": phone, "channel": channel})
+        found = demo.sandbox.sandbox.network.await_code(phone, after=0, timeout=60)
+        demo.print_arrivals()
+        assert found is not None
+        assert said[-1] == f"{phone}  {what}, code {found.code}"
 
 
+@pytest.mark.slow
 def test_demo_shows_the_admin_to_its_staff(running_demo: tuple[Demo, list[str]]) -> None:
     demo, _ = running_demo
     staff = Browser(HttpCarrier(demo.site_urls["django"]))
@@ -235,6 +289,7 @@ def test_port_in_use_is_replaced_by_the_next_free_one() -> None:
     assert next_free_port(taken) == taken
 
 
+@pytest.mark.slow
 def test_demo_is_quiet_and_names_other_ports() -> None:
     with socket.socket() as first:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -248,7 +303,7 @@ def test_demo_is_quiet_and_names_other_ports() -> None:
             address = line_with(running, "Open http://")
             assert re.search(r"│ Open http://127\.0\.0\.1:\d+/demo +│", address)
             for path in ("/", "/favicon.ico", "/nosuch", "/phone/login/"):
-                urllib3.request("GET", f"{django[0]}{path}", timeout=10)
+                urllib3.request("GET", f"{django[0]}{path}", timeout=60)
             running.send_signal(signal.SIGINT)
             assert running.stdout is not None
             rest = running.stdout.read()
@@ -265,6 +320,7 @@ def test_demo_that_cannot_start_leaves_nothing_running() -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [pytest.param("Handsets", id="starting"), pytest.param("Open http", id="running", marks=pytest.mark.slow)],
@@ -300,6 +356,7 @@ def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_demo_ignores_hangup_under_nohup(tmp_path: Path) -> None:
     program = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
@@ -325,7 +382,8 @@ def test_only_the_handsets_page_may_frame_a_site() -> None:
 def test_drivers_are_listed_within_80_columns() -> None:
     status, said = answer("drivers", COLUMNS="80")
     assert status == 0
-    assert max(map(len, said.splitlines())) <= 80
+    # A DSN stays in one line, to be copied.
+    assert max(len(line) for line in said.splitlines() if "://" not in line) <= 80
     for entry in entries():
         row = next(line for line in said.splitlines() if line.split()[:1] == [entry.scheme])
         assert next(iter(entry.abilities)).label.split()[0] in row
@@ -335,44 +393,93 @@ def test_drivers_are_listed_within_80_columns() -> None:
     assert {entry.scheme for entry in entries()} == {*schemes(), "sandbox"}
 
 
+@in_one_test
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
-def test_one_driver_is_shown_with_options_and_roles(entry: Entry) -> None:
-    status, said = answer("drivers", entry.scheme, COLUMNS="60")
-    assert status == 0
-    words = said.split()
-    for word in (*entry.dsns, *entry.required, *(role.split()[0] for role in entry.roles)):
+def test_one_driver_is_shown_with_options_and_roles(entry: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process: a command for each driver would take a second each."""
+    show_one(entry)
+    words = [word.removesuffix(":") for word in capsys.readouterr().out.split()]
+    required = (name for name, option in entry.options.items() if option.required)
+    for word in (*entry.settings, *required, *(role.split()[0] for role in entry.roles)):
         assert word in words
     assert all(any(each.startswith(option) for each in words) for option in entry.options)
+
+
+def test_command_shows_one_driver() -> None:
+    status, said = answer("drivers", "evand", COLUMNS="60")
+    assert status == 0
+    assert "event_id" in said
+    assert "amoot" not in said
+
+
+def test_drivers_are_filtered_by_channel_and_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process, because each command would take a second."""
+
+    def listed(*words: str) -> dict[str, Any]:
+        drivers_command.main([*words, "--json"], standalone_mode=False)
+        return {document["scheme"]: document for document in json.loads(capsys.readouterr().out)}
+
+    voice = listed("--channel", "voice")
+    assert {"kavenegar", "twilio-verify", "sinch"} <= set(voice)
+    assert "amoot" not in voice
+    assert {channel for document in voice.values() for channel in document["channels"]} == {"voice"}
+    assert set(listed("--search", "TWILIO")) == {"twilio", "twilio-verify"}
+    assert set(listed("--search", "programmable mess")) == {"twilio"}, "by the provider's name"
+    assert set(listed("--search", "twilio", "--channel", "voice")) == {"twilio-verify"}
+    assert "whatsapp_sender" in listed("--search", "twilio", "--channel", "whatsapp")["twilio"]["dsns"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--search", "no-such-driver"], "no driver matches"),
+        (["amoot", "--channel", "sms"], "leave out NAME"),
+        (["--channel", "fax"], "sms"),
+    ],
+)
+def test_filter_of_drivers_without_result_is_an_error(words: list[str], said: str) -> None:
+    with pytest.raises(click.ClickException) as raised:
+        drivers_command.main(words, standalone_mode=False)
+    assert said in raised.value.format_message()
 
 
 def test_unknown_driver_gets_the_nearest_name() -> None:
     status, said = answer("drivers", "amot")
     assert (status, "unknown driver 'amot'. Did you mean 'amoot'?" in said) == (2, True)
-    assert json.loads(answer("drivers", "ssms", "--json")[1])[0]["driver"] == "ssms"
+    assert json.loads(answer("drivers", "ssms", "--json")[1])[0]["scheme"] == "ssms"
 
 
 def test_driver_json_matches_the_drivers() -> None:
     status, said = answer("drivers", "--json")
     assert status == 0
-    by_scheme = {document["driver"]: document for document in json.loads(said)}
+    by_scheme = {document["scheme"]: document for document in json.loads(said)}
     ssms = by_scheme["ssms"]
     assert ssms["channels"]["inbound_call"] == {
         "code": "none", "shortest": None, "longest": None, "life_seconds": 300.0,
     }  # fmt: skip
     assert ssms["channels"]["flash_call"]["longest"] == 4
     assert ssms["regions"] == ["KZ", "RU"]
-    assert ssms["options"]["format"] == "json"
-    assert ssms["options"]["hook_url"] == "off"
-    assert by_scheme["evand"]["required"] == ["event_id"]
+    assert ssms["credential_forms"] == [["key"], ["email", "password"]]
+    assert ssms["options"]["format"] == {
+        "type": "choice", "choices": ["json", "xml"], "default": "json", "required": False, "needed_for": [],
+        "example": None, "meaning": "the format of the responses",
+    }  # fmt: skip
+    assert (ssms["options"]["hook_url"]["type"], ssms["options"]["hook_url"]["default"]) == ("flag", "off")
+    assert by_scheme["evand"]["options"]["event_id"]["required"] is True
+    assert by_scheme["twilio"]["options"]["content_sid"]["needed_for"] == ["whatsapp"]
+    assert set(by_scheme["twilio"]["channels"]) == {"sms", "whatsapp"}
     assert by_scheme["evand"]["channels"]["sms"]["shortest"] == 5
     assert "poll" in by_scheme["telefon-ip"]["roles"]
     assert by_scheme["console"]["regions"] is None
 
 
+@in_one_test
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
 def test_every_listed_dsn_works(entry: Entry) -> None:
-    for dsn in entry.dsns:
-        for channel in entry.abilities:
+    if entry.scheme != "sandbox" and driver_class(entry.scheme).names_site:
+        return
+    for channel in entry.abilities:
+        for dsn in entry.dsns if entry.scheme == "sandbox" else driver_class(entry.scheme).example_dsns(channel):
             assert list(load_drivers({channel.value: [dsn]})) == [Channel(channel)]
 
 
@@ -492,7 +599,7 @@ def test_doctor_reads_a_django_site_with_store_and_mount(tmp_path: Path) -> None
     assert "manage.py migrate" in said
     assert "https://site.example/tel/webhooks/ssms/SECRET" in said
     assert "hunter2" not in said
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment(), check=True)
+    forks.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment()).check_returncode()
     for words, environ in (
         (["--django", "chosen"], {}),
         ([], {}),  # manage.py is here
@@ -597,7 +704,7 @@ def test_unloadable_site_is_reported(words: list[str], program: str, told: str, 
 
 def code_at(sandbox: SandboxServer, phone: str) -> str:
     """Return the newest code of this handset once it has arrived."""
-    found = urllib3.request("GET", f"{sandbox.url}/api/handsets/{quote(phone)}/code?wait=10", timeout=20)
+    found = urllib3.request("GET", f"{sandbox.url}/api/handsets/{quote(phone)}/code?wait=10", timeout=60)
     assert found.status == 200
     return str(found.json()["code"])
 
@@ -619,14 +726,14 @@ def sending(*words: str, folder: Path, terminal: int | None = None, **environ: s
         yield running
     finally:
         running.kill()
-        running.communicate(timeout=20)
+        running.communicate(timeout=60)
 
 
 def test_send_verifies_a_number_and_shows_no_code(sandbox: SandboxServer, tmp_path: Path) -> None:
     phone, settings = "+989121110001", {"PHONE_VERIFY_SMS": sandbox.dsn, "PHONE_VERIFY_REGION": "IR"}
     with sending("0912 111 0001", folder=tmp_path, **settings) as running:
         code = code_at(sandbox, phone)
-        said, _ = running.communicate(f"0\n{code}\n", timeout=30)
+        said, _ = running.communicate(f"0\n{code}\n", timeout=60)
         assert running.returncode == 0
     assert "no attempt used" in said
     assert "✓ Verified +98 ••••••••01 by SMS via amoot" in said
@@ -647,7 +754,7 @@ def test_send_is_cancelled_by_ctrl_c(sandbox: SandboxServer, tmp_path: Path) -> 
         running.send_signal(signal.SIGINT)
         assert running.stdout is not None
         said = running.stdout.read()
-        assert running.wait(timeout=20) == 130
+        assert running.wait(timeout=60) == 130
     assert "Cancelled." in said
     assert "Traceback" not in said
 
@@ -694,9 +801,9 @@ def test_send_uses_the_store_of_the_django_site(sandbox: SandboxServer, tmp_path
     status, said = answer("send", "+989121110007", folder=folder)
     assert status == 1
     assert "The store does not answer" in said
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment(), check=True)
+    forks.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment()).check_returncode()
     with sending("09121110007", "--django", "chosen", folder=folder) as running:
-        said, _ = running.communicate(f"{code_at(sandbox, '+989121110007')}\n", timeout=30)
+        said, _ = running.communicate(f"{code_at(sandbox, '+989121110007')}\n", timeout=60)
         assert running.returncode == 0
 
 
@@ -713,10 +820,10 @@ def test_inbound_call_is_counted_down_below_its_qr_code(sandbox: SandboxServer, 
             "POST",
             f"{sandbox.url}/api/handsets/{quote(phone)}/dial",
             json={"number": re.sub(r"[ -]", "", line)},
-            timeout=10,
+            timeout=60,
         )
         assert "Verified" in shown(ours, lambda text: "Verified" in text)
-        assert running.wait(timeout=20) == 0
+        assert running.wait(timeout=60) == 0
     os.close(ours)
 
 

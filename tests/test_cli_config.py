@@ -11,6 +11,7 @@ import pytest
 from phone_verify.cli.settings_list import in_force
 from phone_verify.config.settings import KNOWN
 from phone_verify.config.site import SiteConfig
+from tests.cases import in_one_test
 
 from .test_cli import FLASK_SITE, answer, django_site
 
@@ -43,6 +44,7 @@ def test_origin_is_the_framework_before_the_environment() -> None:
     assert found["site_name"] == ("a.example", "default")
 
 
+@in_one_test
 @pytest.mark.parametrize(("name", "text", "shown"), [
     ("sms", "amoot://hunter2@default ssms://a:hunter2@default?route=1", None),
     ("sms", "amoot://hunter2@default ssms://EMAIL:hunter2@default", ["amoot://***@default", "ssms://***@default"]),

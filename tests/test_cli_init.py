@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from phone_verify.cli.project import ProjectError, plan
 
+from . import forks
 from .test_cli import answer, environment
 
 LOGIN_PAGE = """
@@ -56,9 +56,7 @@ def create_app():
 
 
 def python(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
-    )
+    done = forks.run([sys.executable, *words], cwd=folder, env=environment(), timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -74,6 +72,7 @@ def test_fresh_django_project_passes_its_checks_and_serves_login(project: Path) 
     status, said = answer("init", "--region", "IR", "--yes", folder=project)
     assert status == 0
     assert '+    path("phone/", include("phone_verify_django.urls")),' in said
+    assert '+LOGIN_REDIRECT_URL = "/"  # a page of your site, shown after signing in' in said
     assert "✓ Wrote shop/settings.py" in said
     assert "no issues" in python(project, "manage.py", "check", "--fail-level", "WARNING")
     program = (
@@ -82,11 +81,30 @@ def test_fresh_django_project_passes_its_checks_and_serves_login(project: Path) 
         "call_command('migrate', verbosity=0); page = Client().get('/phone/login/', HTTP_HOST='127.0.0.1')\n"
         "print(page.status_code, 'name=\"phone\"' in page.content.decode())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=project, env=environment(DJANGO_SETTINGS_MODULE="shop.settings"),
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    environ = environment(DJANGO_SETTINGS_MODULE="shop.settings")
+    done = forks.run([sys.executable, "-c", program], cwd=project, env=environ, timeout=60)
     assert done.stdout == "200 True\n", done.stderr
+
+
+def test_overridden_variables_are_named_without_their_values(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    environ = {"PHONE_VERIFY_SMS": "amoot://FAKE-TOKEN@default", "PHONE_VERIFY_REGION": "DE"}
+    status, said = answer("init", "--region", "IR", folder=project, typed="n\n", **environ)
+    assert status == 1, "not confirmed"
+    said = " ".join(said.split())
+    assert "PHONE_VERIFY_SMS is set in the environment, but the code above sets sms too, which takes precedence" in said
+    assert "precedence while DEBUG is on. To use the variable, remove sms" in said
+    assert "PHONE_VERIFY_REGION is set in the environment, but the code above sets region too" in said
+    assert "PHONE_VERIFY_ALLOWED_REGIONS is set" not in said
+    assert "FAKE-TOKEN" not in said
+    said = answer("init", folder=project, typed="n\n")[1]
+    assert "is set in the environment" not in said
+    flask = tmp_path_factory.mktemp("flask")
+    (flask / "app.py").write_text(TEN_LINES)
+    said = answer("init", "--region", "IR", folder=flask, typed="n\n", **environ)[1]
+    assert "PHONE_VERIFY_REGION is set" in said
+    assert "PHONE_VERIFY_SMS is set" not in said, "Flask uses the variable"
 
 
 def test_ten_line_flask_application_serves_login(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from phone_verify.cli.commands import COMMANDS
 from phone_verify.cli.output import examples
+from tests.cases import in_one_test
 
 from .test_cli import environment, shown
 
@@ -35,7 +36,7 @@ def on_a_terminal(*words: str, **environ: str) -> str:
         except OSError:  # Linux ends the input with EIO when the program has ended
             pass
         os.close(ours)
-        running.wait(timeout=20)
+        running.wait(timeout=60)
     return text.decode()
 
 
@@ -67,6 +68,7 @@ def test_module_runs_as_the_command(tmp_path: Path) -> None:
     assert "Usage: phone-verify send" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "status", "said"), [
     (["--version"], 0, ""),
     (["schema", "--environment"], 1, "✗ PHONE_VERIFY_STORE is memory:, which has no tables. Set an SQL URL."),
@@ -137,6 +139,7 @@ def test_locale_without_the_symbols_gets_question_marks() -> None:
     assert "?" in done.stdout
 
 
+@in_one_test
 @pytest.mark.parametrize("command", [[], *([each.name] for each in COMMANDS)], ids=lambda words: " ".join(words))
 def test_help_has_examples_and_fits_80_columns(command: list[str]) -> None:
     said = CliRunner().invoke(_group(), [*command, "--help"], terminal_width=80).output

@@ -44,7 +44,7 @@ def checked(stage: Stage, browser: Browser, phone: str, **fields: str) -> dict[s
 
 def polled(browser: Browser, id: str) -> dict[str, Any]:
     """Follow a verification until its call has arrived."""
-    for _ in range(20):
+    for _ in range(60):
         answer = browser.call("GET", f"v1/verifications/{id}")
         conforms(answer, 200, "Verification")
         document = answer.json()
@@ -143,7 +143,7 @@ def _sign_in_by_pages(stage: Stage, browser: Browser, phone: str) -> None:
 def _after_the_call(stage: Stage, browser: Browser, phone: str, path: str) -> Answer:
     number = browser.get(path).text.partition('href="tel:')[2].partition('"')[0]
     stage.dial(phone, number)
-    for _ in range(20):
+    for _ in range(60):
         answer = browser.post_form(path, called="1", next="/?hello")
         if not answer.location.startswith("/phone/code/"):
             break
@@ -160,7 +160,7 @@ def test_pages_name_the_number_to_call_from_after_another_phone_called(stage: St
     number = page.partition('href="tel:')[2].partition('"')[0]
     id = path.partition("verification=")[2].partition("&")[0]
     stage.dial(phone, number, caller=other)
-    for _ in range(20):
+    for _ in range(60):
         said = browser.call("GET", f"v1/verifications/{id}")
         if said.headers.get("phone-verify-other-caller"):
             break
@@ -194,7 +194,7 @@ def test_webhook_of_another_phone_is_noted_on_the_only_claim(ssms_site: str) -> 
     def reported(caller: str) -> bool:
         parameters = {"waiting_call_from": caller, "call_to_number": begun["dial"]["number"][1:], "id_call": "1"}
         url = f"{ssms_site}/phone/webhooks/ssms/{SECRET}?{urlencode(parameters)}"
-        assert urllib3.request("GET", url, retries=False).status == 200
+        assert urllib3.request("GET", url, retries=False, timeout=60).status == 200
         return OTHER_CALLER.lower() in browser.call("GET", path).headers
 
     assert not reported("anonymous")

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docsite.page_links import REPOSITORY
 from phone_verify.config.settings import KNOWN
+from tests.cases import in_one_test
 
 ROOT = Path(__file__).parents[1]
 #: `docs/index.md` is the site's home page: it links generated pages, and the site's build checks its links.
@@ -34,6 +36,7 @@ def links(page: Path) -> list[str]:
     return [inline or defined for inline, defined in found]
 
 
+@in_one_test
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in links(page):
@@ -43,6 +46,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         there = ROOT / path if link.startswith(REPOSITORY) else (page.parent / path).resolve() if path else page
         assert there.exists(), link
         assert not anchor or anchor in anchors(there), link
+
+
+def test_front_matter_is_yaml() -> None:
+    """The site shows the front matter of a page as text if it cannot be read."""
+    pages = [text for path in (ROOT / "docs").rglob("*.md") if (text := path.read_text("utf-8")).startswith("---\n")]
+    assert pages
+    for text in pages:
+        assert isinstance(yaml.safe_load(text.split("---\n")[1]), dict)
 
 
 def test_readme_links_are_absolute() -> None:
@@ -85,6 +96,7 @@ def config_samples() -> list[tuple[Path, dict[str, list[str]]]]:
     return found
 
 
+@in_one_test
 @pytest.mark.parametrize(("page", "dsns"), config_samples(), ids=lambda each: getattr(each, "name", ""))
 def test_dsns_of_a_page_are_one_driver_for_each_provider(page: Path, dsns: dict[str, list[str]]) -> None:
     """A second driver of an account has another webhook URL, which the provider does not call."""

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from docsite import blocks, decision_index, http_api, links, markdown, settings_table
+from docsite import blocks, decision_index, http_api, links, markdown, settings_table, staging
 from docsite.page_links import REPOSITORY, on_site
+from docsite.provider_links import with_provider_links
 from phone_verify.api.openapi import openapi
+from phone_verify.drivers.dsn import schemes
+from tests.cases import in_one_test
 
 ROOT = Path(__file__).parents[1]
 #: A status and a problem code where the code writes them.
@@ -42,6 +45,23 @@ def test_table_of_settings_shows_range_and_default() -> None:
     assert rows["| `NOTIFY_OLD_NUMBER`"].endswith("| `False` |")
 
 
+@pytest.mark.slow
+def test_names_of_drivers_link_to_their_pages(tmp_path: Path) -> None:
+    staging.stage(tmp_path / "pages")
+    page = (tmp_path / "pages" / "choosing_a_provider.md").read_text("utf-8")
+    linked = re.findall(r"\[`([a-z0-9-]+)`\]\((providers/[a-z0-9-]+\.md)\)", page)
+    assert {"kavenegar", "sms-ru", "twilio-verify", "telegram-gateway"} <= {name for name, _ in linked}
+    for name, place in linked:
+        assert place == f"providers/{name}.md"
+        assert (tmp_path / "pages" / place).is_file(), name
+    assert not set(re.findall(r"(?<!\[)`([a-z0-9-]+)`", page)) & set(schemes()), "a name without a link"
+
+
+def test_links_of_drivers_leave_code_and_links_alone() -> None:
+    page = "`amoot`, `AMOOT`, `amoot://KEY@default` and [`amoot`](a.md)\n\n```\n`amoot`\n```\n"
+    assert with_provider_links(page) == page.replace("`amoot`,", "[`amoot`](providers/amoot.md),", 1)
+
+
 def test_table_cell_escapes_pipes_and_lines() -> None:
     assert markdown.table(("a",), [("b|c\nd",)]).splitlines()[2] == r"| b\|c d |"
 
@@ -66,6 +86,7 @@ def test_http_page_has_every_operation_and_schema() -> None:
     assert linked <= set(re.findall(r"\{ #([\w-]+) \}", page))
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("page", "link", "there"),
     [

@@ -22,6 +22,7 @@ from phone_verify.exchange import HttpResponse
 from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.transports.blocking import BlockingTransport
+from tests.cases import in_one_test
 from tests.stores.redis_servers import RedisServer, running
 
 KEY = "k-key-for-tests-0123456789abcdef-and-16-more-char"
@@ -78,6 +79,7 @@ def test_packages_with_the_same_files_are_reported(tmp_path: Path, monkeypatch: 
     assert "pip uninstall phonenumberslite" in finding.advice
 
 
+@in_one_test
 @pytest.mark.parametrize(("change", "level", "setting", "words"), [
     ({"sms": None}, Level.ERROR, "", ["No channel is configured", "PHONE_VERIFY_SMS=console://"]),
     ({"sms": "amoot://x"}, Level.ERROR, "SMS", ["credentials", "PHONE_VERIFY_SMS=amoot://TOKEN@default"]),
@@ -227,6 +229,7 @@ def refused_alone(name: str) -> bool:
     return False
 
 
+@in_one_test
 @pytest.mark.parametrize("name", [name for name in KNOWN if refused_alone(name)])
 def test_wrong_setting_hides_no_other_mistake(name: str) -> None:
     other, value = ("ttl", 5) if name != "ttl" else ("max_attempts", 50)
@@ -281,6 +284,8 @@ MISPLACED: list[Any] = [
 ]
 
 
+@pytest.mark.slow
+@in_one_test
 @pytest.mark.parametrize(
     "name", [*(each for each in KNOWN if each != "site_name"), "accounts", "amoot://HUNTER2x@default", "HUNTER2x="]
 )
@@ -589,6 +594,21 @@ def written(path: Path, texts: object) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("setting", "origin"),
+    [
+        ("trusted_origins", "https://an-app-with-a-long-name.example"),
+        ("frame_ancestors", "https://partner.example"),
+        ("frame_ancestors", "https://*.partner.example"),
+    ],
+)
+def test_segments_of_own_texts_include_the_lines_of_other_pages(tmp_path: Path, setting: str, origin: str) -> None:
+    file = written(tmp_path / "texts.json", {"login": {"fa": "{code} " + "ش" * 36}})
+    site = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "texts": file}
+    assert "PV214" not in {each.id for each in examined(site)}
+    assert "login in fa" in {each.id: each.says for each in examined({**site, setting: origin})}["PV214"]
+
+
 def test_segments_of_own_texts_are_counted_and_long_ones_named(tmp_path: Path) -> None:
     texts = {"login": {"en": "{code} for {site}", "fa": "{code} " + "ش" * 70}, "*": {"ru": "{code}"}}
     file = written(tmp_path / "texts.json", texts)
@@ -617,7 +637,8 @@ def test_hash_of_an_app_is_compared_with_pages_and_length(tmp_path: Path) -> Non
 
 def test_before_send_that_does_not_exist_is_reported() -> None:
     [found] = [each for each in examined({"before_send": "nowhere.at_all"}) if each.level is Level.ERROR]
-    assert "PHONE_VERIFY_BEFORE_SEND: use the dotted path of a function" in found.says
+    assert "Cannot import 'nowhere.at_all': No module named 'nowhere'" in found.says
+    assert "Use the dotted path of a function, like mysite.captcha.check" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -642,6 +663,7 @@ def test_notices_need_a_driver_with_free_text() -> None:
     assert told(sms="ssms://KEY@default") == ""
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("allowed", "named"),
     [
@@ -667,6 +689,50 @@ def test_regions_of_a_shared_plan_are_named(allowed: str, named: str) -> None:
 @pytest.mark.parametrize("allowed", ["IR", "GB,GG,IM,JE", "RU,KZ", None])
 def test_whole_plan_needs_no_note(allowed: str | None) -> None:
     assert [each for each in examined({"allowed_regions": allowed}) if each.id == "PV506"] == []
+
+
+_TWILIO = "twilio://AC0000:TOKEN@default?sender=%2B15005550001"
+_TWILIO_VERIFY = "twilio-verify://AC0000:TOKEN@default?service=VA0000"
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "said"),
+    [
+        ({"sms": _TWILIO}, Level.WARNING, "Set a driver for IR before twilio"),
+        ({"sms": _TWILIO_VERIFY}, Level.WARNING, "Set a driver for IR before twilio-verify"),
+        ({"sms": _TWILIO, "allowed_regions": None}, Level.WARNING, "Set a driver for IR"),
+        ({"sms": _TWILIO, "region": "US", "allowed_regions": "US,SY"}, Level.WARNING, "Set a driver for SY"),
+        ({"sms": f"amoot://TOKEN@default {_TWILIO}"}, Level.NOTE, "amoot can. Keep twilio behind it"),
+        ({"sms": f"{_TWILIO} ssms://KEY@default"}, Level.WARNING, "Set a driver for IR"),
+        ({"voice": _TWILIO_VERIFY}, Level.WARNING, "Set a driver for IR"),
+    ],
+)
+def test_provider_that_serves_no_number_of_a_region_is_named(change: dict[str, Any], level: Level, said: str) -> None:
+    found = [each for each in examined(change) if each.id == "PV507"]
+    assert [each.level for each in found] == [level]
+    assert found[0].says.startswith("Twilio ")
+    assert said in f"{found[0].says} {found[0].advice}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sms": _TWILIO, "region": "DE", "allowed_regions": "DE"},
+        {"sms": _TWILIO, "region": None, "allowed_regions": None},
+        {"voice": "sandbox://127.0.0.1:8025", "whatsapp": "sandbox://127.0.0.1:8025"},
+    ],
+)
+def test_provider_that_serves_the_regions_is_not_named(change: dict[str, Any]) -> None:
+    assert [each for each in examined(change) if each.id == "PV507"] == []
+
+
+def test_region_that_no_driver_reaches_is_reported() -> None:
+    change = {"sms": None, "flash_call": "plusofon://TOKEN@default", "allowed_regions": None}
+    assert [each.level for each in examined(change) if each.id == "PV508"] == [Level.WARNING]
+    assert [each for each in examined({**change, "region": "RU"}) if each.id == "PV508"] == []
+    assert [each.id for each in examined({**change, "allowed_regions": "IR"}) if each.id in ("PV503", "PV508")] == [
+        "PV503"
+    ]
 
 
 def test_trusted_origins_are_named() -> None:

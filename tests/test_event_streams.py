@@ -225,6 +225,7 @@ def test_change_by_another_process_is_shown(framework: str, sandbox: SandboxServ
             assert events.next() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_stopping_server_ends_its_streams(framework: str, sandbox: SandboxServer, tmp_path: Path) -> None:
     """Without a limit, uvicorn would wait for them until the verification expires."""

@@ -37,6 +37,7 @@ def stage(
         yield Stage(lambda: HttpCarrier(url), sandbox)
 
 
+@pytest.mark.race
 def test_fifty_simultaneous_starts_and_resends_send_once(stage: Stage, sandbox: SandboxServer) -> None:
     """The provider takes its time, so that the others have to wait, in both workers."""
     phone = stage.phone()

@@ -93,7 +93,7 @@ def house(request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path: Path
 
 
 def get(url: str) -> int:
-    return urllib3.request("GET", url, retries=False).status
+    return urllib3.request("GET", url, retries=False, timeout=60).status
 
 
 def test_key_rotation_keeps_open_verifications(house: House) -> None:

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import phone_verify
+from tests.cases import in_one_test
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "root": {"*"},  # lazily, see the test of its cost
     # Values and rules.
     "errors": set(),
+    "documents": set(),
     "exchange": {"errors"},
     "segments": set(),
     "spray_guard": set(),
@@ -31,9 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "before_send": {"errors", "model", "phone", "sync"},
     "model": {"phone", "purposes", "exchange", "errors"},
     "policy": {"errors", "phone", "exchange", "model", "purposes"},
-    "codes": {"errors", "phone", "exchange", "model"},
+    "codes": {"errors", "phone", "exchange", "model", "purposes"},
     "limits": {"model", "policy", "purposes"},
     "lines": {"model", "phone"},
+    "conversions": {"model"},
     "lifecycle": RULES | {"limits", "lines", "planning"},
     "planning": RULES | {"codes", "drivers.base", "test_numbers"},
     "test_numbers": RULES | {"drivers.base"},
@@ -42,50 +46,80 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drivers.options": RULES,
     "drivers.base": RULES | {"drivers.options", "drivers.reading"},
     "drivers.dsn": {"errors", "drivers", "drivers.base", "drivers.options"},
-    "drivers.kinds": RULES | {"drivers.base", "drivers.options", "drivers.reading"},
-    "drivers.*": RULES | {"drivers.base", "drivers.kinds", "drivers.options", "drivers.reading"},
+    "drivers.kinds": RULES | {"documents", "drivers.base", "drivers.options", "drivers.reading"},
+    "drivers.*": RULES | {"drivers.base", "drivers.kinds", "drivers.options", "drivers.reading", "segments"},
     "drivers": set(),
     "stores": set(),
-    "stores.base": RULES | {"lifecycle", "limits"},
-    "stores.rows": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base"},
-    "stores.*": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
-    "transports": {"errors", "exchange", "model"},
+    "stores.base": RULES | {"conversions", "lifecycle", "limits"},
+    "stores.rows": RULES | {"codes", "conversions", "lifecycle", "limits", "lines", "stores.base"},
+    "stores.leases": RULES | {"codes", "lines", "stores.base"},
+    "stores.references": RULES | {"codes", "lines", "stores.base"},
+    "stores.*": RULES | {"codes", "conversions", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
+    "transports": {"errors", "exchange", "model", "sync"},
     "tokens": RULES | {"codes", "lifecycle"},
-    "events": {"errors", "phone", "exchange", "model", "codes", "lines"},
+    "events": {"errors", "phone", "exchange", "model", "codes", "ledger", "lines"},
     # The order of I/O.
-    "routing": RULES | {"drivers.base"},
+    "routing": RULES | {"conversions", "drivers.base", "lines", "stores.base"},
     "parts": RULES
-    | {"codes", "drivers.base", "events", "routing", "spray_guard", "stores.base", "sync", "test_numbers",
-       "transports"},
-    "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning", "transports"},
+    | {"codes", "drivers.base", "events", "fraud", "keys", "ledger", "routing", "spray_guard", "stores.base",
+       "sync", "test_numbers", "transports", "work"},
+    "delivery": RULES | {"drivers.base", "events", "ledger", "lifecycle", "limits", "parts", "planning", "routing",
+       "stores.leases", "stores.references", "transports", "work"},
     "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "events", "lines", "parts"},
     "verifier": RULES
-    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts",
-       "planning", "stores.base", "sync", "test_numbers", "tokens"},
+    | {"codes", "delivery", "drivers.base", "events", "fraud", "inbound", "keys", "ledger", "lifecycle", "limits",
+       "lines", "parts", "planning", "routing", "stores.base", "sync", "test_numbers", "tokens", "work"},
     # Used by adapters and programs.
-    "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
+    "external": RULES | {"drivers.base", "events", "parts", "routing", "spray_guard", "sync", "verifier"},
     "oauth": RULES | {"verifier"},
     "i18n": {"errors", "phone", "model", "segments", "before_send"},
-    "http": RULES | {"i18n", "tokens", "verifier"},
-    "api": RULES | {"codes", "http", "i18n", "lines", "sync", "verifier"},
+    "http": RULES | {"i18n", "keys", "services", "tokens", "verifier", "webhooks_out", "work"},
+    "api": RULES | {"codes", "events", "http", "i18n", "keys", "lines", "sync", "verifier"},
     "web": RULES | {"api", "http", "i18n", "limits", "lines"},
-    "sandbox": {"phone"},
+    # What a verification service has besides: services, access keys, the ledger, reports.
+    "webhooks_out": RULES | {"codes", "stores.rows", "sync", "transports"},
+    "ledger": RULES | {"codes", "lines", "segments", "stores.rows", "sync", "tokens", "webhooks_out"},
+    "keys": RULES | {"codes", "stores.rows", "stores.*", "sync"},
+    "services": RULES | {"i18n", "ledger", "stores.*", "sync", "webhooks_out"},
+    "fraud": RULES | {"codes", "conversions", "limits", "stores.base"},
+    "database": RULES
+    | {"codes", "keys", "ledger", "reports", "services", "stores.rows", "stores.sql", "stores.*", "sync",
+       "webhooks_out", "work"},
+    "work": RULES | {"ledger", "stores.rows", "sync"},
+    "staff": RULES
+    | {"api", "drivers.reading", "http", "i18n", "keys", "ledger", "parts", "reports", "services", "sync", "transports",
+       "verifier", "webhooks_out"},
+    "reports": RULES | {"http", "i18n", "ledger", "stores.rows", "sync"},
+    "background": {"*"},
+    "sandbox": {"documents", "phone"},
     "config": {"*"},
     "testing": {"*"},
     "doctor": RULES
     | {"codes", "config", "delivery", "drivers.base", "drivers.dsn", "drivers.options", "drivers.reading", "i18n",
-       "parts", "planning", "routing", "segments", "stores.base", "stores.*", "sync", "test_numbers", "transports"},
+       "parts", "planning", "routing", "segments", "services", "stores.base", "stores.*", "sync", "test_numbers",
+       "transports"},
     "cli": {"*"},
     "__main__": {"cli"},
 }  # fmt: skip
 ADAPTERS_IMPORT = {
-    "adoption", "api", "before_send", "config", "errors", "events", "external", "http", "i18n", "model", "oauth",
-    "sync", "verifier", "web",
+    "adoption", "api", "background", "before_send", "config", "errors", "events", "external", "http", "i18n", "keys",
+    "model", "oauth", "reports", "services", "staff", "sync", "verifier", "web", "work",
 }  # fmt: skip
 #: Commands and checks report errors, and run tests.
 COMMANDS_IMPORT = ADAPTERS_IMPORT | {"cli", "doctor", "routing", "transports"}
 #: The Django adapter is also a store, by the contract of stores.
-STORE_IMPORTS = {"errors", "phone", "model", "policy", "codes", "lifecycle", "limits", "stores.base", "stores.rows"}
+STORE_IMPORTS = {
+    "errors",
+    "phone",
+    "model",
+    "policy",
+    "codes",
+    "conversions",
+    "lifecycle",
+    "limits",
+    "stores.base",
+    "stores.rows",
+}
 FRAMEWORKS = {"django", "flask", "flask_login", "flask_wtf"}
 ADAPTERS = {"phone_verify_django", "phone_verify_flask"}
 
@@ -111,9 +145,10 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
         yield name.removesuffix(".__init__"), path
 
 
-def imports(module: str, path: Path) -> set[str]:
+@cache
+def imports(module: str, path: Path) -> frozenset[str]:
     """Return the full names of all imported modules, relative ones resolved."""
-    return imports_of(module, path, ast.walk(ast.parse(path.read_text("utf-8"))))
+    return frozenset(imports_of(module, path, ast.walk(ast.parse(path.read_text("utf-8")))))
 
 
 def imports_of(module: str, path: Path, nodes: Iterable[ast.AST]) -> set[str]:
@@ -136,6 +171,7 @@ def imports_of(module: str, path: Path, nodes: Iterable[ast.AST]) -> set[str]:
 CORE = list(modules("phone_verify"))
 
 
+@in_one_test
 @pytest.mark.parametrize(("module", "path"), CORE, ids=[module for module, _ in CORE])
 def test_core_imports_one_way(module: str, path: Path) -> None:
     here = part(module)
@@ -159,6 +195,8 @@ def test_adapters_see_the_core_and_not_each_other(adapter: str) -> None:
         allowed = STORE_IMPORTS if module.startswith((f"{adapter}.store", f"{adapter}.models")) else ADAPTERS_IMPORT
         if module == "phone_verify_flask.store":
             allowed = {"errors", "stores.base", "stores.*"}  # it opens our tables in the site's database
+        if module.startswith(f"{adapter}.services"):
+            allowed = ADAPTERS_IMPORT | STORE_IMPORTS | {"background", "ledger", "reports", "webhooks_out", "work"}
         if module.startswith((f"{adapter}.management", f"{adapter}.checks", f"{adapter}.cli")):
             allowed = COMMANDS_IMPORT
         for name in imports(module, path):
@@ -207,19 +245,31 @@ def test_import_cycles_are_detected() -> None:
 
 #: Imported inside functions: optional extras, and modules that are slow to load and rarely needed.
 OPTIONAL = {
-    "aiohttp", "alembic", "allauth", "asgiref", "asyncio", "click", "django_otp", "flask_babel", "opentelemetry",
-    "phonenumbers", "rich", "segno", "urllib3", "werkzeug", "wsgi", "yaml", "yarl",
+    "aiohttp", "alembic", "allauth", "asgiref", "asyncio", "celery", "click", "cryptography", "django_otp",
+    "flask_babel", "jinja2", "jsonschema", "jwt", "opentelemetry", "phonenumbers", "prometheus_client", "pygal", "rich",
+    "segno", "smpplib", "sqlalchemy", "standardwebhooks", "urllib3", "werkzeug", "wsgi", "xlsxwriter", "yaml", "yarl",
 }  # fmt: skip
 #: Django loads models after the module of an app's configuration.
 AFTER_DJANGO_STARTS = {
     "phone_verify_django.allauth.apps", "phone_verify_django.apps", "phone_verify_django.checks",
     "phone_verify_django.cli", "phone_verify_django.oauth_toolkit.apps", "phone_verify_django.otp.apps",
+    "phone_verify_django.services.opening",
 }  # fmt: skip
-#: Modules that import an optional package at the top.
+#: Modules that import an optional package at the top, or parts that only some sites load.
 NEED_EXTRAS = {
-    "phone_verify.cli.commands", "phone_verify.cli.demo", "phone_verify.sandbox", "phone_verify.stores.redis",
-    "phone_verify.stores.sql", "phone_verify.stores.sql.postgresql", "phone_verify.stores.sql.schema",
-    "phone_verify.testing.handsets", "phone_verify.testing.outbox", "phone_verify.transports.aio",
+    "phone_verify.background.celery", "phone_verify.cli.commands", "phone_verify.cli.demo", "phone_verify.config.keys",
+    "phone_verify.config.reports", "phone_verify.config.service_fields", "phone_verify.config.service_site",
+    "phone_verify.config.webhooks_out", "phone_verify.database.aggregates", "phone_verify.database.connection",
+    "phone_verify.database.engine", "phone_verify.database.keys", "phone_verify.database.ledger",
+    "phone_verify.database.outbox", "phone_verify.database.schema", "phone_verify.database.services",
+    "phone_verify.database.work", "phone_verify.fraud.guard", "phone_verify.ledger.amounts",
+    "phone_verify.ledger.providers", "phone_verify.ledger.reading", "phone_verify.ledger.service",
+    "phone_verify.ledger.sweeping", "phone_verify.ledger.threaded", "phone_verify.sandbox",
+    "phone_verify.services.service", "phone_verify.stores.redis", "phone_verify.stores.sql",
+    "phone_verify.stores.sql.postgresql", "phone_verify.stores.sql.schema", "phone_verify.testing.handsets",
+    "phone_verify.testing.outbox", "phone_verify.transports.aio", "phone_verify.webhooks_out.endpoints",
+    "phone_verify.work.fair", "phone_verify.work.threaded", "phone_verify.work.waking", "phone_verify_flask.cli",
+    "phone_verify_django.staff_pages",
 }  # fmt: skip
 
 
@@ -263,6 +313,58 @@ def test_importing_is_light_and_has_no_side_effects() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "1"]
+
+
+#: A site of each framework, without a ledger and services.
+PLAIN_SITES = {
+    "django": """
+import django
+from django.conf import settings
+settings.configure(
+    SECRET_KEY=key,
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "phone_verify_django"],
+    AUTHENTICATION_BACKENDS=["phone_verify_django.backends.PhoneBackend"],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    ROOT_URLCONF="phone_verify_django.urls",
+    PHONE_VERIFY={"sms": "console://", "store": "memory:"},
+)
+django.setup()
+import phone_verify_django.urls
+from phone_verify_django.site import current_site
+site = current_site()
+""",
+    "flask": """
+from flask import Flask
+from phone_verify_flask import PhoneVerify
+app = Flask("site")
+app.config.update(SECRET_KEY=key, PHONE_VERIFY_SMS="console://", PHONE_VERIFY_STORE="memory:")
+PhoneVerify(app)
+site = app.extensions["phone_verify"].site
+""",
+}
+#: What such a site loads of services, keys, the ledger, reports, webhooks and background work: the values of
+#: its settings and of orders.
+OF_PLAIN_SITES = {
+    "phone_verify.ledger", "phone_verify.ledger.amounts", "phone_verify.ledger.prices", "phone_verify.ledger.values",
+    "phone_verify.work", "phone_verify.work.background", "phone_verify.work.sends",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("framework", PLAIN_SITES)
+def test_site_without_services_loads_nothing_of_them(framework: str) -> None:
+    pytest.importorskip(framework)
+    program = (
+        f"import sys\nkey = 'k-Zq4T9wLr2Xv7Bn5Mc8Df3Gh6Jk1Pa0'\n{PLAIN_SITES[framework]}\n"
+        "from phone_verify import PhoneNumber\n"
+        "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
+        "print('modules:', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.rpartition("modules:")[2].split()
+    parts = {"background", "database", "keys", "ledger", "reports", "services", "staff", "webhooks_out", "work"}
+    found = {name for name in loaded if name.startswith("phone_verify.") and name.split(".")[1] in parts}
+    assert found == OF_PLAIN_SITES
+    assert "sqlalchemy" not in loaded
 
 
 def test_documented_names_come_from_the_package_itself() -> None:

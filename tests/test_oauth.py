@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -15,7 +16,8 @@ from phone_verify.testing.handsets import PhoneSandbox
 
 from .oauth_journeys import CLIENT, GRANT, ME, SECRET, START, TOKEN
 from .scenarios import SETTINGS
-from .servers import environment, gunicorn, uvicorn
+from .servers import environment, gunicorn, uvicorn, with_atomic_requests
+from .test_token_client import block
 
 TARGETS = [
     pytest.param(("django", gunicorn), id="django"),
@@ -62,10 +64,13 @@ def url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sandbox: PhoneSandbox
 ) -> Iterator[str]:
     framework, server = request.param
-    env = environment(framework, tmp_path_factory.mktemp(framework), sandbox.dsn, {**SETTINGS, "channels": "sms"})
-    env |= {"OAUTH_CLIENT": f"{CLIENT}:{SECRET}", "AUTHLIB_INSECURE_TRANSPORT": "1"}
-    with server(framework, env) as url:
+    with server(framework, _environment(framework, tmp_path_factory.mktemp(framework), sandbox)) as url:
         yield url
+
+
+def _environment(framework: str, folder: Path, sandbox: PhoneSandbox) -> dict[str, str]:
+    env = environment(framework, folder, sandbox.dsn, {**SETTINGS, "channels": "sms"})
+    return env | {"OAUTH_CLIENT": f"{CLIENT}:{SECRET}", "AUTHLIB_INSECURE_TRANSPORT": "1"}
 
 
 def _begun(program: Program, sandbox: PhoneSandbox, phone: str) -> str:
@@ -87,6 +92,40 @@ def test_oauth_client_signs_a_user_in(url: str, sandbox: PhoneSandbox) -> None:
     assert program.start(phone, "no token of anyone") == 401
 
 
+def test_grant_works_inside_a_transaction_on_sqlite(sandbox: PhoneSandbox, tmp_path: Path) -> None:
+    env = with_atomic_requests(_environment("django", tmp_path, sandbox), tmp_path)
+    with gunicorn("django", env) as url:
+        program, phone = Program(url), "+989121110006"
+        code = _begun(program, sandbox, phone)
+        wrong = "000000" if code != "000000" else "111111"
+        for text, status in ((wrong, 400), (code, 200), (code, 400)):
+            answer = program.token(grant_type=GRANT, mobile=phone, mobile_verification_code=text)
+            assert answer[0] == status, answer
+
+
+def test_expired_token_checks_nothing(url: str, sandbox: PhoneSandbox) -> None:
+    """Both sites also accept tokens of users: one that is nobody's is refused, and uses no attempt."""
+    program, phone = Program(url), "+989121110004"
+    _, tokens = program.token(grant_type="client_credentials", scope="phone_verify")
+    own, json_type = {"Authorization": f"Bearer {tokens['access_token']}"}, {"Content-Type": "application/json"}
+    _, begun = program.send("POST", START, json.dumps({"phone": phone}).encode(), own | json_type)
+    path, shown = f"{START}/{begun['id']}/check", json_type | {"Verification-Secret": begun["secret"]}
+    guess = json.dumps({"code": sandbox.handset(phone).code()}).encode()
+    for _ in range(6):
+        status, problem = program.send("POST", path, guess, shown | {"Authorization": "Bearer no.token.of-anyone"})
+        assert (status, problem["code"]) == (401, "not_signed_in")
+    assert program.send("POST", path, guess, shown | own)[0] == 200
+
+
+def test_user_of_an_expired_token_signs_in_again(url: str, sandbox: PhoneSandbox) -> None:
+    client, phone = block("# client.py")["PhoneApi"](f"{url}/phone"), "+989121110005"
+    user = client.sign_in(phone, lambda: sandbox.handset(phone).code())
+    client.token = client.token[:-1]
+    assert client.sign_in(phone, lambda: sandbox.handset(phone).code()) == user
+    assert client.user() == user
+
+
+@pytest.mark.race
 def test_one_code_gives_one_token_to_twenty_requests(url: str, sandbox: PhoneSandbox) -> None:
     program, phone = Program(url), "+989121110002"
     code = _begun(program, sandbox, phone)
@@ -100,6 +139,7 @@ def test_one_code_gives_one_token_to_twenty_requests(url: str, sandbox: PhoneSan
     assert {document["error"] for status, document in answers if status != 200} == {"invalid_grant"}
 
 
+@pytest.mark.race
 def test_guesses_in_parallel_do_not_exceed_the_attempts(url: str, sandbox: PhoneSandbox) -> None:
     program, phone = Program(url), "+989121110003"
     code = _begun(program, sandbox, phone)

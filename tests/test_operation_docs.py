@@ -28,6 +28,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(?:# (\S+?)(?:, [^\n]*)?\n)?(.*?)^```", re.DOTA
 #: The files of docs/production.md.
 FILES = {name: text for _, name, text in _BLOCK.findall(PRODUCTION) if name}
 HEALTH = "/phone/v1/health"
+READY = "/phone/v1/ready"
 PRICE = 0.01
 
 
@@ -134,8 +135,8 @@ def test_lines_for_flask_fit_its_guide() -> None:
 def test_kubernetes_asks_the_store_before_visitors_come() -> None:
     [container] = yaml.safe_load(FILES["deployment.yaml"])
     probe = container["readinessProbe"]["httpGet"]
-    assert (probe["path"], probe["port"]) == (HEALTH, container["ports"][0]["containerPort"])
-    assert HEALTH.removeprefix("/phone") in openapi()["paths"]
+    assert (probe["path"], probe["port"]) == (READY, container["ports"][0]["containerPort"])
+    assert {HEALTH.removeprefix("/phone"), READY.removeprefix("/phone")} <= openapi()["paths"].keys()
     assert "httpGet" not in container["livenessProbe"], "a restart does not repair the store"
 
 

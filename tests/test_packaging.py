@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import phone_verify
+from tests.cases import in_one_test
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -42,6 +43,7 @@ def metadata(sdist: Path) -> Message:
     return Parser().parsestr((sdist / "PKG-INFO").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_sdist_is_complete(sdist: Path) -> None:
     """Every file of the source folders is in it, with all that its commands name."""
     for folder in ("phone_verify", "phone_verify_django", "phone_verify_flask", "tests", "docs", "docsite", ".ci"):
@@ -142,6 +144,7 @@ def test_issue_form_asks_for_no_secret(name: str) -> None:
         assert "SECURITY.md" in form["body"][0]["attributes"]["value"]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "page",
     sorted({*(ROOT / "docs").rglob("*.md")} - {*(ROOT / "docs/decisions").glob("*.md")}),

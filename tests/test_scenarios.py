@@ -24,8 +24,8 @@ ALL = {**SCENARIOS, **TOKEN_SCENARIOS}
 TARGETS = [
     pytest.param(("django", gunicorn), id="django"),
     pytest.param(("flask", gunicorn), id="flask"),
-    pytest.param(("django", uvicorn), id="django-asgi", marks=pytest.mark.slow),
-    pytest.param(("flask", uvicorn), id="flask-asgi", marks=pytest.mark.slow),
+    pytest.param(("django", uvicorn), id="django-asgi"),
+    pytest.param(("flask", uvicorn), id="flask-asgi"),
 ]
 
 
@@ -39,6 +39,7 @@ def stage(
         yield Stage(lambda: HttpCarrier(url), sandbox)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_scenario(name: str, stage: Stage) -> None:
     ALL[name](stage)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from . import conftest
 
 ROOT = Path(__file__).parents[1]
+#: Cases of a table whose tests are separate; a larger table uses `tests.cases.in_one_test`.
+MOST_CASES = 80
 #: Replaces itself with pytest, which inherits SIGINT as ignored, as from a shell's background job.
 IN_BACKGROUND = """
 import os, signal, sys
@@ -132,6 +135,13 @@ def test_default_run_leaves_out_every_mark() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
     marks = [mark.partition(":")[0] for mark in settings["markers"]]
     assert settings["addopts"][-2:] == ["-m", f"not ({' or '.join(marks)})"]
+
+
+def test_large_tables_are_one_test(request: pytest.FixtureRequest) -> None:
+    """A driver's samples are files, which its author looks up by name; a site's scenarios are functions."""
+    named = ("::test_driver_follows_the_sample", "::test_scenario")
+    sizes = Counter(item.nodeid.partition("[")[0] for item in request.session.items)
+    assert {name: size for name, size in sizes.items() if size > MOST_CASES and not name.endswith(named)} == {}
 
 
 def test_every_test_has_time_limit(pytestconfig: pytest.Config) -> None:

@@ -23,6 +23,7 @@ from phone_verify.model import Channel
 from phone_verify.web.assets import asset
 from phone_verify.web.flow import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, VerifyPage
 from phone_verify.web.pages import LastNumber, channel_choice
+from tests.cases import in_one_test
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -222,8 +223,14 @@ PARTS = (
     "other_methods.html",
     "remember.html",
 )
-every_page = pytest.mark.parametrize("kind", PAGES)
-every_template = pytest.mark.parametrize("name", NAMES)
+
+
+def every_page(test: Callable[..., None]) -> Callable[..., None]:
+    return in_one_test(pytest.mark.parametrize("kind", PAGES)(test))
+
+
+def every_template(test: Callable[..., None]) -> Callable[..., None]:
+    return in_one_test(pytest.mark.parametrize("name", NAMES)(test))
 
 
 class Components(HTMLParser):
@@ -621,6 +628,7 @@ def test_verified_number_leaves_one_button():
     assert not parts.find("input", name="code")
 
 
+@in_one_test
 @pytest.mark.parametrize("kind", [kind for kind in PAGES if "inbound call" not in kind])
 def test_only_an_inbound_call_is_polled(kind):
     assert not [a for _, a in page_of(kind).tags if "data-pv-poll" in a]

@@ -61,6 +61,14 @@ def code_of(stage: Stage, phone: str) -> Callable[[], str]:
     return lambda: stage.code(phone)
 
 
+@pytest.mark.parametrize(
+    "token", ["a.b", {"access": "a.b", "refresh": "c.d"}, {"access_token": "a.b", "expires_in": 60}]
+)
+def test_client_of_the_guide_reads_each_form_of_token(token: object) -> None:
+    assert block("# client.py")["text_of"](token) == "a.b"
+
+
+@pytest.mark.slow
 def test_client_of_the_guide_signs_in_and_changes_the_number(site: tuple[Stage, str, str]) -> None:
     stage, url, foreign = site
     names = block("# client.py")

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 import urllib3
 
+from phone_verify.drivers.kinds.vendor_signatures import twilio_signature
+from phone_verify.exchange import FORM
 from phone_verify.sandbox import SandboxServer
 from phone_verify.sandbox.faults import Fault
 from phone_verify.sandbox.phones import Wait
@@ -28,6 +30,7 @@ from .scenarios import SETTINGS, conforms
 from .servers import environment, free_port, gunicorn
 
 SECRET = "a-secret-of-webhooks-0123456789"
+OWN_LINE = "lines://FAKE-TOKEN@default?by=twilio&pool=%2B15005550001"
 #: A connection that is kept could be closed by gunicorn, after two idle seconds, at the moment of the next request.
 _ALONE = {"Connection": "close"}
 _numbers = itertools.count()
@@ -53,8 +56,9 @@ class Claim:
     def told(self, **changes: str | None) -> dict[str, str]:
         """Return the webhook parameters of the call of this claim's phone; None omits one."""
         wait = replace(self.site.wait_of(self.phone), caller=self.phone, webhook="http://127.0.0.1/")
-        url = PROVIDERS[self.site.driver].hook_url(wait, Fault())
-        parameters: dict[str, str | None] = {**dict(parse_qsl(urlsplit(url or "").query)), **changes}
+        hook = PROVIDERS[self.site.driver].hook(wait, Fault())
+        assert hook is not None
+        parameters: dict[str, str | None] = {**dict(parse_qsl(urlsplit(hook.url).query)), **changes}
         return {name: value for name, value in parameters.items() if value is not None}
 
     def called(self) -> None:
@@ -86,7 +90,7 @@ class Site:
         self, parameters: dict[str, str], *, method: str = "GET", secret: str = SECRET, driver: str | None = None
     ) -> tuple[int, str]:
         url = f"{self.url}/phone/webhooks/{driver or self.driver}/{secret}"
-        response = urllib3.request(method, f"{url}?{urlencode(parameters)}", headers=_ALONE, retries=False)
+        response = urllib3.request(method, f"{url}?{urlencode(parameters)}", headers=_ALONE, retries=False, timeout=60)
         return response.status, response.data.decode()
 
 
@@ -98,7 +102,7 @@ def running(
     address = sandbox.url.removeprefix("http://")
     settings = {
         **SETTINGS,
-        "inbound_call": f"ssms://KEY@{address}?tls=off {sandbox.dsn}",
+        "inbound_call": f"ssms://KEY@{address}?tls=off {sandbox.dsn} {OWN_LINE}",
         "public_url": f"http://127.0.0.1:{port}",
         "webhook_secret": SECRET,
     }
@@ -198,7 +202,7 @@ def test_pollable_provider_webhook_is_not_trusted(site: Site) -> None:
 def test_wrong_webhook_method_gets_the_allow_header(site: Site, method: str) -> None:
     claim = site.claim()
     url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
-    answer = urllib3.request(method, url, headers=_ALONE, retries=False)
+    answer = urllib3.request(method, url, headers=_ALONE, retries=False, timeout=60)
     assert answer.status == 405
     assert {"GET", "POST"} <= set(answer.headers["Allow"].replace(",", " ").split())
     assert claim.status == "sent"
@@ -208,7 +212,7 @@ def test_huge_webhook_is_too_large_and_has_no_effect(site: Site) -> None:
     claim = site.claim()
     url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
     # Kept open, the connection would also make gunicorn 27 drop others of the same worker: it resets undrained ones.
-    answer = urllib3.request("POST", url, body=b"x" * (64 * 1024 + 1), headers=_ALONE, retries=False)
+    answer = urllib3.request("POST", url, body=b"x" * (64 * 1024 + 1), headers=_ALONE, retries=False, timeout=60)
     assert answer.status == 413
     assert claim.status == "sent"
 
@@ -219,7 +223,7 @@ def test_repeated_parameter_verifies_nothing(site: Site) -> None:
     claim.called()
     for name, value in told.items():
         url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode([*told.items(), (name, value)])}"
-        assert urllib3.request("GET", url, headers=_ALONE, retries=False).status == 200
+        assert urllib3.request("GET", url, headers=_ALONE, retries=False, timeout=60).status == 200
     # A poll would query the pollable provider; a resend returns whether it is open without a query.
     assert claim.browser.call("POST", f"v1/verifications/{claim.id}/resend", {}).status == 200
 
@@ -233,7 +237,7 @@ def test_webhook_before_the_start_returns_blocks_nothing(site: Site) -> None:
     fields = {"phone": phone, "channel": "inbound_call"}
     starting = threading.Thread(target=lambda: begun.append(browser.call("POST", "v1/verifications", fields)))
     starting.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while site.sandbox.sandbox.network.waiting_for(phone) is None and time.monotonic() < end:
         time.sleep(0.01)
     claim = Claim(site, browser, phone, "", site.wait_of(phone).line)
@@ -249,6 +253,16 @@ def test_webhook_before_the_start_returns_blocks_nothing(site: Site) -> None:
         assert claim.status == "sent"
         site.hook(claim.told())
     assert claim.status == "verified"
+
+
+def test_webhook_response_rejects_the_call_of_an_own_line(running: str) -> None:
+    fields = {"CallStatus": "ringing", "Direction": "inbound", "From": "+12015550123", "To": "+15005550001"}
+    url = f"{running}/phone/webhooks/lines/{SECRET}"
+    signature = twilio_signature("FAKE-TOKEN", url + "".join(map("".join, sorted(fields.items())))).decode()
+    headers = {**_ALONE, "Content-Type": FORM, "X-Twilio-Signature": signature}
+    reply = urllib3.request("POST", url, body=urlencode(fields), headers=headers, retries=False, timeout=60)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/xml; charset=utf-8")
+    assert b"<Reject " in reply.data
 
 
 def test_late_call_verifies_no_cancelled_claim(site: Site) -> None:

@@ -344,6 +344,8 @@ def _what_anybody_may_read(t: Transcript) -> None:
     visitor.call("200", "GET", "v1/openapi.json")
     visitor.call("200", "HEAD", "v1/openapi.json")
     visitor.call("200", "GET", "v1/health")
+    visitor.call("200", "GET", "v1/ready")
+    visitor.call("404 not_found", "GET", "v1/metrics")
     visitor.call("401 not_signed_in", "GET", "v1/session")
     visitor.call("401", "HEAD", "v1/session")
     visitor.call("204", "DELETE", "v1/session")
@@ -530,8 +532,9 @@ def _webhooks(t: Transcript) -> None:
     wait = t.network.sandbox.network.waiting_for(phone)
     assert wait is not None
     t.network.sandbox.network.call_line(wait.line, shown=phone, dialled_by=phone)
-    url = PROVIDERS["ssms"].hook_url(replace(wait, caller=phone, webhook="http://127.0.0.1/"), Fault()) or ""
-    event, hook = url.partition("?")[2], f"webhooks/ssms/{_WEBHOOK_SECRET}"
+    sent = PROVIDERS["ssms"].hook(replace(wait, caller=phone, webhook="http://127.0.0.1/"), Fault())
+    assert sent is not None
+    event, hook = sent.url.partition("?")[2], f"webhooks/ssms/{_WEBHOOK_SECRET}"
 
     def says(expected: str, method: str, path: str, query: str = event, body: bytes | None = None) -> None:
         headers = {"Content-Type": _FORM, "Sec-Fetch-Site": "cross-site"}

@@ -93,7 +93,7 @@ def test_client_signs_in_with_the_app_s_token(path: str, stage: Stage) -> None:
 
 def opened(pool: urllib3.PoolManager, address: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
     """Open a stream, as soon as the server has noticed that another one was left."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while True:
         stream = pool.request("GET", address, headers=headers, preload_content=False)
         if stream.status == 200:

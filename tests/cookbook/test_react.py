@@ -129,3 +129,50 @@ def test_component_notices_the_call(
             tab.get_by_role("button", name="Continue").click()
             stage.dial(phone, tab.locator("a[href^='tel:']").inner_text())
             tab.get_by_text(f"Hello {phone}").wait_for()
+
+
+def test_code_and_call_that_verify_together_sign_in_once(page: tuple[str, Path], stage: Stage, tabs: Any) -> None:
+    """The answers of the API are the test's: those to the code and to the poll arrive together."""
+    address, app = page
+    sent = {
+        "id": "A",
+        "secret": "S",
+        "status": "sent",
+        "phone_hint": "",
+        "code_length": 6,
+        "attempts_left": 5,
+        "resend_in": 0,
+        "dial": {"number": "+98211", "uri": "tel:+98211", "qr": "data:,"},
+        "proof": None,
+    }
+    verified = {**sent, "status": "verified", "proof": "P"}
+    polls: list[Any] = []
+    proofs: list[Any] = []
+
+    def answer(route: Any) -> None:
+        path = route.request.url.rpartition("/v1/")[2]
+        if path.endswith("/events"):
+            route.fulfill(status=404, json={"code": "not_found"})
+        elif path == "verifications/A":
+            polls.append(route)
+        elif path.endswith("/check"):
+            polls[0].fulfill(json=verified)
+            route.fulfill(json=verified)
+        elif path == "session":
+            proofs.append(route)
+        else:
+            route.fulfill(status=201, json=sent)
+
+    with tabs() as tab:
+        tab.goto(address)
+        tab.route("**/phone/v1/**", answer)
+        tab.add_script_tag(path=app, type="module")
+        tab.get_by_label("Mobile number").fill(stage.phone())
+        tab.get_by_role("button", name="Continue").click()
+        with tab.expect_request("**/verifications/A"):
+            tab.get_by_label("Code sent to").fill("123456")
+        tab.get_by_role("button", name="Sign in").click()
+        tab.wait_for_timeout(500)
+        assert len(proofs) == 1
+        proofs[0].fulfill(json={"user": {"id": "7", "phone": "+989120000000"}, "created": False})
+        tab.get_by_text("Hello +989120000000").wait_for()

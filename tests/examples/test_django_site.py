@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,9 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from phone_verify.sandbox import SandboxServer
+from tests import forks
 from tests.clients import Answer, Browser, HttpCarrier, hidden_token
+from tests.servers import free_port
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("dj_database_url")
@@ -48,13 +50,12 @@ def environment(**more: str) -> Mapping[str, str]:
 @contextmanager
 def serving(folder: Path, workers: int = 1, **more: str) -> Iterator[str]:
     """The site under gunicorn; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", *options]
     log = (folder / "log").open("w")
-    site = subprocess.Popen(command, cwd=folder, env=environment(**more), stdout=log, stderr=log)
+    standard = [0, log.fileno(), log.fileno()]
+    site = forks.start(command, standard=standard, cwd=folder, env=environment(**more))
     try:
         url, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
         while True:
@@ -67,7 +68,7 @@ def serving(folder: Path, workers: int = 1, **more: str) -> Iterator[str]:
             time.sleep(0.05)
         yield url
     finally:
-        site.terminate()
+        site.send_signal(signal.SIGTERM)
         site.wait(PATIENCE)
         log.close()
 
@@ -183,15 +184,8 @@ def test_site_without_a_channel_says_so(folder: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_setting_stops_the_start(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
-        cwd=folder,
-        env=environment(PHONE_VERIFY_TTL="5"),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    env = environment(PHONE_VERIFY_TTL="5")
+    done = forks.run([sys.executable, "-c", "import wsgi"], cwd=folder, env=env, timeout=PATIENCE)
     assert done.returncode != 0
     assert "PHONE_VERIFY_TTL" in done.stderr
 
@@ -199,14 +193,11 @@ def test_wrong_setting_stops_the_start(folder: Path) -> None:
 def test_django_deploy_checks_pass(folder: Path) -> None:
     """Also no migration is missing, and the commands run from the folder."""
     for command in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check", "--dry-run"]):
-        done = subprocess.run(
+        done = forks.run(
             [sys.executable, "-W", "error", "manage.py", *command],
             cwd=folder,
             env=environment(PHONE_VERIFY_SMS="console://", DEBUG="1"),
-            capture_output=True,
-            text=True,
             timeout=PATIENCE,
-            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -245,9 +236,7 @@ def test_all_pages_speak_the_chosen_language(folder: Path) -> None:
 
 def test_texts_are_complete_in_every_language(folder: Path) -> None:
     program = "import texts; print(len({frozenset(each) for each in texts.TEXTS.values()}), *texts.TEXTS)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True
-    )
+    done = forks.run([sys.executable, "-c", program], cwd=folder, env=environment())
     assert done.stdout.split() == ["1", "en", "fa", "ru", "ar"]
 
 

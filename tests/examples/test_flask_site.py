@@ -25,6 +25,7 @@ import urllib3
 from phone_verify.model import Assurance, Channel, Redeemed
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import SandboxServer
+from tests import forks
 from tests.clients import Browser, HttpCarrier, hidden_token
 from tests.scenarios import Stage, pages_sign_in_by_code, sms_to_session
 
@@ -55,9 +56,8 @@ class Served:
         command = [sys.executable, "-m", "gunicorn", "wsgi:application"]
         command += ["--workers", str(self._workers), "--bind", "127.0.0.1:0", "--worker-tmp-dir", str(self.folder)]
         with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT
-            )
+            standard = [0, log.fileno(), log.fileno()]
+            self._process = forks.start(command, standard=standard, cwd=self.folder, env=self.environment)
         try:
             self._await_workers()
         except BaseException:
@@ -69,8 +69,8 @@ class Served:
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        except TimeoutError:
+            self._process.send_signal(signal.SIGKILL)
             self._process.wait(10)
 
     @property
@@ -175,6 +175,22 @@ def test_environment_configures_the_site(serve: Serve, tmp_path: Path) -> None:
     statuses = {host: site.browser().get("/", {"Host": host}).status for host in ("site.example", "a.site.example:1")}
     assert statuses == {"site.example": 200, "a.site.example:1": 200}
     assert site.browser().get("/", {"Host": "localhost"}).status == 400
+
+
+def test_staff_see_the_reports_of_the_site(serve: Serve, tmp_path: Path) -> None:
+    ledger = {"PHONE_VERIFY_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite3", "PHONE_VERIFY_SMS": "console://"}
+    site = serve(**ledger, STAFF_PASSWORD="a password of staff", STAFF_TIME_ZONE="Asia/Tehran")
+    carrier = HttpCarrier(site.url)
+    Browser(carrier).call("POST", "v1/verifications", {"phone": "+989120000000"})
+    page = f"{site.url}/staff/reports/?by=driver"
+    assert urllib3.request("GET", page).status == 401
+    signed_in = urllib3.make_headers(basic_auth="staff:a password of staff")
+    shown = urllib3.request("GET", page, headers=signed_in)
+    assert shown.status == 200
+    assert 'value="Asia/Tehran"' in shown.data.decode()
+    assert "console" in shown.data.decode()
+    chart = urllib3.request("GET", f"{site.url}/staff/reports/chart.svg?kind=volume", headers=signed_in)
+    assert chart.headers["Content-Type"].startswith("image/svg+xml")
 
 
 def test_default_hosts_are_loopback_names_only(serve: Serve) -> None:
