@@ -123,6 +123,15 @@ class _Table:
             f"ORDER BY {expiry} LIMIT {limit}{locking}"
         )
 
+    def key_among(self, rows: str) -> str:
+        """Return the condition that the key is among these rows, a query that is read once.
+
+        PostgreSQL may read a query inside `IN` again for each row. Each time `FOR UPDATE` skips the rows that this
+        statement has deleted, so it would delete more than the limit.
+        """
+        among = f"= ANY(ARRAY({rows}))" if self._connection.vendor == "postgresql" else f"IN ({rows})"
+        return f"{self.column(self.key)} {among}"
+
     def _field(self, name: str) -> Any:
         return self._model._meta.get_field(name)
 
@@ -373,7 +382,7 @@ class ConnectionWrites(WriteStatements):
             # This phone's own row may have expired; it is written here and must not be deleted too.
             mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""
             rows = t.expired(str(most), mine, self._skip_locked)
-            parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.column(t.key)} IN ({rows}))")
+            parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.key_among(rows)})")
         unset = ", ".join(r.cast(name, constant) for name, constant in UNSET.items())
         start = f"INSERT INTO {r.name} ({r.columns((*STARTED, *UNSET))}) SELECT {r.values(STARTED)}, {unset} FROM held"
         return Prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
@@ -383,7 +392,7 @@ class ConnectionWrites(WriteStatements):
         rows, key = t.expired("%(most)s", locking=self._skip_locked), t.column(t.key)
         if self._vendor == "mysql":  # does not support LIMIT inside IN
             return Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows)
-        return Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"), None
+        return Prepared(f"DELETE FROM {t.name} WHERE {t.key_among(rows)}"), None
 
     def build_counters(self, count: int) -> tuple[Statement, Statement, Statement]:
         c, numbers = self._tables.counter, range(count)

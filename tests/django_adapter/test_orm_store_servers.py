@@ -29,6 +29,7 @@ from phone_verify.testing.stores import (
     WRONG,
     StoreRaces,
     StoreSuite,
+    Sweeping,
     attachment,
     failure_count,
     opening,
@@ -102,6 +103,20 @@ class OnServers:
 
 @pytest.mark.slow
 class TestServers(OnServers, StoreSuite):
+    @pytest.fixture
+    def forgetful(self, alias: str) -> OrmStore:
+        return OrmStore(using=alias, keep=PROOF_LIFE)
+
+
+class TestNestedLoops(OnServers, Sweeping):
+    @pytest.fixture
+    def alias(self, django_db_blocker: Any) -> Iterator[str]:
+        with servers.database("postgresql") as url:
+            servers.nest_loops(url)
+            with registered("own", settings_of(url), django_db_blocker) as alias:
+                make_tables(alias)
+                yield alias
+
     @pytest.fixture
     def forgetful(self, alias: str) -> OrmStore:
         return OrmStore(using=alias, keep=PROOF_LIFE)

@@ -68,6 +68,16 @@ def execute(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
         return list(result) if result.returns_rows else []
 
 
+def nest_loops(url: str) -> None:
+    """Let PostgreSQL plan only nested loops, which read a query inside `IN` again for each row, as it may at any time.
+
+    It holds for connections made later.
+    """
+    name = sa.make_url(url).database
+    for setting in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize"):
+        execute(url, f"ALTER DATABASE {name} SET enable_{setting} = off")
+
+
 @contextmanager
 def locked(url: str, table: str) -> Iterator[None]:
     """Hold the locks of all rows of a table, by a transaction that has not ended."""

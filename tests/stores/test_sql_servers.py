@@ -39,6 +39,7 @@ from phone_verify.testing.stores import (
     WRONG,
     StorePromises,
     StoreSuite,
+    Sweeping,
     attachment,
     failure_count,
     opening,
@@ -95,6 +96,15 @@ class OnServers:
 
 class TestServers(OnServers, StoreSuite):
     pass
+
+
+class TestNestedLoops(OnServers, Sweeping):
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        with servers.database("postgresql") as url:
+            upgrade(url)
+            servers.nest_loops(url)
+            yield url
 
 
 @pytest.mark.slow

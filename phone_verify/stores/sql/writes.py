@@ -117,8 +117,11 @@ class EngineWrites(WriteStatements):
         key, rows = _old(table)
         rows = rows.limit(sa.bindparam("most"))
         drop = sa.delete(_TABLES[table])
-        if self._dialect.name in ("sqlite", "postgresql"):
-            return self._prepared(drop.where(key.in_(rows))), None
+        match self._dialect.name:
+            case "postgresql":
+                return self._prepared(drop.where(_once(key, rows))), None
+            case "sqlite":
+                return self._prepared(drop.where(key.in_(rows))), None
         # MySQL does not support LIMIT inside IN.
         return self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows)
 
@@ -159,6 +162,15 @@ def _old(kind: Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
     return key, rows.with_for_update(skip_locked=True)
 
 
+def _once(key: sa.Column[Any], rows: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    """Return the condition that a key is among these rows, which PostgreSQL reads once.
+
+    It may read a query inside `IN` again for each row. Each time `FOR UPDATE` skips the rows that
+    this statement has deleted, so it would delete more than the limit.
+    """
+    return key == sa.any_(sa.func.array(rows.scalar_subquery()))
+
+
 def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
     """Return a whole start, for PostgreSQL; it writes nothing after a concurrent update."""
     insert = postgresql.insert(PHONE).values(bound(PHONE))
@@ -183,7 +195,7 @@ def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
         # A literal, not a parameter: a plan that does not know how few rows are needed scans the
         # whole table.
         few = rows.limit(sa.literal_column(str(most)))
-        sweeps.append(sa.delete(_TABLES[table]).where(key.in_(few)).cte(f"old_{table.value}"))
+        sweeps.append(sa.delete(_TABLES[table]).where(_once(key, few)).cte(f"old_{table.value}"))
     return start.add_cte(*sweeps) if sweeps else start
 
 

@@ -74,6 +74,7 @@ __all__ = [
     "StorePromises",
     "StoreRaces",
     "StoreSuite",
+    "Sweeping",
     "StoreSweeping",
     "attachment",
     "failure_count",
@@ -100,7 +101,11 @@ class StorePromises(
     """The contract of a store, step by step."""
 
 
-class StoreSuite(StorePromises, StoreSweeping, PlaceSweeping, ConversionSweeping, StoreRaces):
+class Sweeping(StoreSweeping, PlaceSweeping, ConversionSweeping):
+    """The contract of a store that purges what has expired."""
+
+
+class StoreSuite(StorePromises, Sweeping, StoreRaces):
     """The whole suite. Subclasses define the fixtures `store` and `forgetful`; `stores` may return
     several on the same data.
     """
