@@ -78,7 +78,7 @@ def test_desktop_visitor_verifies_by_call_in_persian(tabs: Tabs, site: str, stag
         page.wait_for_url("**/phone/code/**")
         stage.dial(phone, page.locator('a[href^="tel:"]').get_attribute("href").removeprefix("tel:"))
         if not script:
-            say_called(page, texts["called"])
+            say_called(page)
         page.wait_for_url(f"{site}/?came-back")
         assert phone in page.content()
 

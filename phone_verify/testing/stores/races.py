@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from ...errors import StoreError
-from ...fraud.guard import Decision, FraudGuard
+from ...fraud.guard import FraudGuard
 from ...fraud.rules import FraudRules
 from ...lifecycle import Spent
 from ...limits import Denied, Limits, Quota
@@ -74,13 +74,15 @@ class StoreRaces(StoreCase):
     def test_simultaneous_orders_of_a_network_see_each_other(self, stores: Sequence[Store], clock: ManualClock) -> None:
         guard = FraudGuard(FraudRules(record_only=False), KEYRING)
 
-        def order(store: Store, number: int) -> Decision:
+        def passes(store: Store, number: int) -> bool:
             phone = PhoneNumber(f"+7{900 + number}0000000")
-            return run(guard.decide(phone, store, clock(), networks=["203.0.113.1"], by_client=True))
+            try:
+                return not run(guard.decide(phone, store, clock(), networks=["203.0.113.1"], by_client=True)).is_refused
+            except StoreError:  # waited for the others longer than `LONGEST_WAIT`: nothing is sent
+                return False
 
-        passed = sum(not decision.is_refused for decision in self.race(stores, 40, order))
-        assert 1 <= passed <= 6, "five, and one that a closed network may send"
-        assert order(stores[0], 41).is_refused
+        assert 1 <= sum(self.race(stores, 40, passes)) <= 6, "five, and one that a closed network may send"
+        assert not passes(stores[0], 41)
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
