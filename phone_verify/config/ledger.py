@@ -46,6 +46,10 @@ class LedgerSettings:
     caps: tuple[Cap, ...] = ()
     terms: Terms | None = None
 
+    def currency_of(self, terms: Terms | None) -> str:
+        """Return the currency of the caps and the account of a service with these terms."""
+        return terms.currency if terms else self.prices.currency
+
 
 def read_ledger(given: Mapping[str, object]) -> LedgerSettings:
     """Return the settings. Raises `ConfigurationError`."""

@@ -135,6 +135,7 @@ class _Reader:
             endpoints=self._read("endpoints", self._endpoints, ()),
             given=self._given,
         )
+        self._check_currency(service)
         if self._faults:
             raise InvalidServiceError(self._name, self._faults)
         return service
@@ -186,6 +187,16 @@ class _Reader:
     def _check_money(self, caps: tuple[Cap, ...], terms: Terms | None) -> None:
         if (found := money_fault(caps, terms, self._settings.accounting.prices)) is not None:
             raise ValueError(found[1])
+
+    def _check_currency(self, service: Service) -> None:
+        """Note a fault if the service would read the amounts of the site's caps in its own currency."""
+        site = self._settings.accounting
+        currency = site.currency_of(site.terms)
+        inherits = "caps" not in self._values and any(cap.money is not None for cap in site.caps)
+        if inherits and site.currency_of(service.terms) != currency:
+            self._faults["caps"] = FieldFault(
+                "the caps of the site are amounts in {currency}; write caps of this service", currency=currency
+            )
 
     def _channel(self, word: str) -> Channel:
         if word not in set(Channel):

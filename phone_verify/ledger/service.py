@@ -27,6 +27,7 @@ from .changes import end_of, end_of_record, is_verified
 from .prices import Prices
 from .values import (
     BY_TABLE,
+    CURRENCY,
     DEFAULT_SERVICE,
     NOTICE,
     ZERO,
@@ -148,6 +149,14 @@ class ServiceLedger:
             return Reason.UNAVAILABLE if self.enforced else attempt
         for alarm in held.alarms:
             await self.tell(alarm)
+        if isinstance(held, Suspended) and held.limit == CURRENCY:
+            log.error(
+                "an order by %s was not sent: the account of %s is in another currency than its terms; "
+                "write its terms in that currency, or use another service",
+                channel,
+                self.service,
+            )
+            return Reason.SERVICE_SUSPENDED
         if isinstance(held, Suspended):
             log.warning("an order by %s was not sent: %s is used up (%s)", channel, self.service, held.limit)
             return Reason.SERVICE_SUSPENDED

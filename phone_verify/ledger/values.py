@@ -96,6 +96,8 @@ class Attempt:
 
 #: In `Attempt.counted`: it is paid from the service's account.
 ACCOUNT_BIT = 16
+#: The limit of an order whose account was made in another currency than that of its terms.
+CURRENCY = "currency"
 
 BY_PROVIDER, BY_TABLE = "provider", "table"
 
@@ -203,7 +205,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """An attempt that a cap or the balance does not allow. Nothing was written."""
+    """An attempt that a cap or the balance does not allow. Nothing was written.
+
+    `limit` is the window of the cap, `balance`, or `CURRENCY`.
+    """
 
     limit: str
     alarms: tuple[Alarm, ...] = ()

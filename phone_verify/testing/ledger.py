@@ -20,6 +20,7 @@ import pytest
 from ..ledger.base import Ledger
 from ..ledger.caps import Cap, Window, counter_name
 from ..ledger.values import (
+    CURRENCY,
     ZERO,
     Alarm,
     AttemptOutcome,
@@ -317,6 +318,17 @@ class LedgerPromises(LedgerCalls):
         for number in range(3):
             run(ledger.finish(self.begin(ledger, number, terms=terms), SENT, later(1)))
         assert self.account(ledger).balance == Decimal("-0.03")
+
+    def test_account_of_another_currency_is_left_alone(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        other = Terms("USD")
+        refused = run(ledger.begin(attempt(1), [], other, NOW))
+        assert isinstance(refused, Suspended)
+        assert refused.limit == CURRENCY
+        held = run(ledger.begin(attempt(2), [], replace(other, enforced=False), NOW))
+        assert isinstance(held, Held)
+        run(ledger.finish(held.attempt, SENT, later(1)))
+        assert (self.account(ledger).balance, self.account(ledger).reserved) == (ONE, ZERO)
 
     def test_levels_of_a_name_are_raised_once(self, ledger: Ledger) -> None:
         alarms = [Alarm("default", "provider", level, "1", "2", driver="amoot") for level in (50, 50, 100, 80, 0, 50)]

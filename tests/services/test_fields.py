@@ -123,6 +123,18 @@ def test_money_and_endpoints_are_refused_at_their_field(values: Any, field: str,
     assert SECRET not in found[field]
 
 
+def test_caps_of_the_site_are_not_read_in_the_currency_of_a_service() -> None:
+    rates = [{"currency": "USD", "rate": "0.9"}]
+    prices = {"currency": "EUR", "prices": [{"price": "0.05"}], "rates": rates}
+    in_euros = {**LEDGER, "prices": prices}
+    site = {**in_euros, "caps": {"total": {"money": "120000"}}}
+    in_dollars = {"terms": {"currency": "USD"}}
+    assert "amounts in EUR" in faults(in_dollars, **site)["caps"]
+    assert read({**in_dollars, "caps": {"day": {"money": "5"}}}, **site).terms is not None
+    assert read({"terms": {"currency": "EUR"}}, **site).caps
+    assert read(in_dollars, **in_euros, caps={"total": {"count": 9}}).caps, "a number of attempts has no currency"
+
+
 def test_money_needs_a_ledger_and_prices() -> None:
     assert "PHONE_VERIFY_LEDGER" in faults({"caps": {"day": {"count": 1}}})["caps"]
     assert "PHONE_VERIFY_PRICES" in faults({"caps": {"day": {"money": "1"}}}, ledger="sqlite:////none.sqlite3")["caps"]

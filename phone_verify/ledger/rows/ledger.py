@@ -38,6 +38,7 @@ from ..caps import (
 from ..changes import changes_of
 from ..values import (
     ACCOUNT_BIT,
+    CURRENCY,
     ZERO,
     Account,
     Alarm,
@@ -90,6 +91,8 @@ class RowLedger(AlarmRows):
             return self._runner.run(lambda tx: self._begin(tx, attempt, applied, terms, now), durable=False)
         except _Over as refused:
             over = refused
+        if over.limit == CURRENCY and terms is not None and not terms.enforced:
+            return await self.begin(attempt, caps, None, now)
         alarms = self._runner.run(lambda tx: self._raised(tx, over.note(tx, now), now)) if over.alarm else []
         return Suspended(over.limit, tuple(alarms))
 
@@ -137,7 +140,7 @@ class RowLedger(AlarmRows):
             row = _move(tx, move)
         _, currency, balance, reserved, base, alarmed, _ = row or ()
         if currency != terms.currency:
-            raise _Over("currency", None, service)
+            raise _Over(CURRENCY, None, service)
         limit = amount_of(base) + terms.credit_limit
         left = amount_of(balance - reserved) + terms.credit_limit
         if terms.enforced and left < 0:
