@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -33,9 +34,9 @@ _JITTER = 0.2
 _LONGEST_DELAY = timedelta(days=1)
 #: How long the other messages of an endpoint wait after it could not be reached.
 PAUSE = timedelta(seconds=60)
-#: How long a worker keeps messages, and for how many seconds it begins to send in one run.
+#: How long a worker keeps messages, and for how many seconds it begins to send in one run, and to one endpoint.
 LEASE = timedelta(minutes=5)
-_LONGEST_RUN = 60.0
+_LONGEST_RUN, _LONGEST_TURN = 60.0, 10.0
 _MOST_THREADS = 8
 _NO_ENDPOINT = "the service has no endpoint of this name"
 _DISABLED = "the endpoint is disabled"
@@ -74,8 +75,8 @@ class Deliverer:
     def deliver_due(self, limit: int, now: datetime) -> int:
         """Send at most `limit` messages that are due; return how many were due.
 
-        Endpoints are served side by side, each by one message at a time. Takes about a minute at most; what
-        is left is due in the next run. Raises `StoreError`: messages that were sent meanwhile go again,
+        Endpoints are served side by side, each by one message at a time and for ten seconds. Takes about a
+        minute at most; what is left is due in the next run. Raises `StoreError`: messages that were sent meanwhile go again,
         with the same ids.
         """
         taken = run(self.outbox.take(limit, LEASE, now))
@@ -99,7 +100,7 @@ class Deliverer:
             else:
                 groups.append((endpoint, messages))
         if groups:
-            self._deliver(groups, now)
+            self._deliver(_services_in_turn(groups), now)
         return len(taken)
 
     def ping(self, service: str, name: str, now: datetime) -> Answer | None:
@@ -116,11 +117,11 @@ class Deliverer:
     def _deliver(self, groups: Sequence[tuple[Endpoint, list[Taken]]], now: datetime) -> None:
         results: SimpleQueue[tuple[Endpoint, Taken, Answer | timedelta] | None] = SimpleQueue()
 
-        ends = self._ticks() + _LONGEST_RUN
+        began = self._ticks()
 
         def send_group(endpoint: Endpoint, messages: list[Taken]) -> None:
             try:
-                for message, result in self._sent_in_order(endpoint, messages, ends, now):
+                for message, result in self._sent_in_order(endpoint, messages, began, now):
                     results.put((endpoint, message, result))
             finally:
                 results.put(None)
@@ -139,16 +140,20 @@ class Deliverer:
             each.result()
 
     def _sent_in_order(
-        self, endpoint: Endpoint, messages: Sequence[Taken], ends: float, now: datetime
+        self, endpoint: Endpoint, messages: Sequence[Taken], began: float, now: datetime
     ) -> Iterator[tuple[Taken, Answer | timedelta]]:
-        """Yield each message with the answer, or with the delay after which it is due if it was not sent."""
-        pause = timedelta(0)
+        """Yield each message with the answer, or with the delay after which it is due if it was not sent.
+
+        `began` is when the run began. An endpoint that had no time in this run comes first in the next one.
+        """
+        pause = delay = timedelta(0)
+        ends = min(self._ticks() + _LONGEST_TURN, began + _LONGEST_RUN)
         for message in messages:
             if pause or self._ticks() >= ends:
-                # Due at the end of this run, behind the messages of endpoints that are not as slow.
-                yield message, pause or timedelta(seconds=self._ticks() - ends + _LONGEST_RUN)
+                yield message, pause or delay
                 continue
             answer = self._send(endpoint, message.id, message.body, now)
+            delay = timedelta(seconds=self._ticks() - began)
             if answer.is_overloaded or answer.status == HTTPStatus.GONE:
                 pause = self._delayed(PAUSE)
             yield message, answer
@@ -185,6 +190,16 @@ class Deliverer:
 
     def _delayed(self, delay: timedelta) -> timedelta:
         return delay * (1 + _JITTER * self._draw())
+
+
+def _services_in_turn(groups: Sequence[tuple[Endpoint, list[Taken]]]) -> list[tuple[Endpoint, list[Taken]]]:
+    """Return the groups with the first of each service before the second of any."""
+    before: Counter[str] = Counter()
+    places = []
+    for _, messages in groups:
+        places.append(before[messages[0].service])
+        before[messages[0].service] += 1
+    return [group for _, group in sorted(zip(places, groups, strict=True), key=lambda placed: placed[0])]
 
 
 def _by_endpoint(taken: Sequence[Taken]) -> dict[tuple[str, str], list[Taken]]:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, F, Q, QuerySet, Value, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from phone_verify.stores.rows.values import micros, time_of
 from phone_verify.webhooks_out.base import LONGEST_PROBLEM, Delivery, DeliveryStatus, EndpointState, Taken, Wanted
@@ -59,10 +59,16 @@ class OrmOutbox:
 
     async def take(self, limit: int, lease: timedelta, now: datetime) -> Sequence[Taken]:
         """See `Outbox`."""
-        due = self._messages.filter(next_at__lte=micros(now)).order_by("next_at", "position")
+        due = self._messages.filter(next_at__lte=micros(now))
+        turn = Window(RowNumber(), partition_by=["service", "endpoint"], order_by=["next_at", "position"])
+        in_turn = due.annotate(turn=turn).order_by("turn", "next_at", "position").values_list("position", flat=True)
 
         def step() -> Sequence[Taken]:
-            rows = list(self._held(due).values(*TAKEN)[:limit])
+            held = self._held(due)
+            # In a statement of their own: no row that a window function has read can be locked.
+            wanted = list(in_turn[:limit])
+            rows = list(held.filter(position__in=wanted).values(*TAKEN)) if wanted else []
+            rows.sort(key=lambda row: wanted.index(row["position"]))
             taken = self._messages.filter(position__in=[row["position"] for row in rows])
             if rows:
                 taken.update(next_at=micros(now + lease), attempts=F("attempts") + 1)

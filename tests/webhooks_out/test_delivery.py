@@ -249,37 +249,67 @@ def test_unknown_endpoint_is_retried_until_it_is_known(bench: Callable[..., Benc
     assert [each.status for each in site.deliveries] == [DeliveryStatus.DELIVERED, DeliveryStatus.PENDING]
 
 
-def test_run_begins_nothing_after_a_minute(bench: Callable[..., Bench]) -> None:
-    site = bench()
-    for n in range(10):
-        site.put(n)
+def takes_nine_seconds(site: Bench, *names: str) -> None:
+    """Let the endpoints of these names take nine seconds to answer."""
 
-    def slow(_: Endpoint) -> None:
-        site.ticks += 9
+    def slow(receiver: Endpoint) -> None:
+        site.ticks += 9 if receiver.name in names else 0
 
     site.sender.hook = slow
+
+
+def test_endpoint_is_sent_messages_for_ten_seconds_of_a_run(bench: Callable[..., Bench]) -> None:
+    site = bench()
+    for n in range(5):
+        site.put(n)
+    takes_nine_seconds(site, "main")
     site.deliver()
-    assert len(site.sender.sent) == 7
+    assert len(site.sender.sent) == 2
     left = [each for each in site.deliveries if each.status is DeliveryStatus.PENDING]
-    assert [(each.attempts, each.next_at) for each in left] == [(0, site.clock() + timedelta(seconds=63))] * 3
+    assert [(each.attempts, each.next_at) for each in left] == [(0, site.clock() + timedelta(seconds=18))] * 3
+
+
+def test_run_begins_nothing_after_a_minute(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phone_verify.webhooks_out.delivery._MOST_THREADS", 1)
+    names = [f"e{n}" for n in range(8)]
+    site = bench()
+    site.endpoints = [endpoint(name) for name in names]
+    site.put(0, *names)
+    takes_nine_seconds(site, *names)
+    site.deliver()
+    assert [name for name, _ in site.sender.sent] == names[:7]
+    # The one that had no turn is the first of the next run.
+    site.clock.move(2)
+    site.put(1, *names)
+    site.deliver()
+    assert site.sender.sent[7][0] == names[7]
     assert timedelta(seconds=60 + 10 + 30) < LEASE
 
 
-def test_slow_endpoint_does_not_hold_up_others(bench: Callable[..., Bench]) -> None:
+def test_backlog_of_a_slow_endpoint_does_not_hold_up_others(bench: Callable[..., Bench]) -> None:
     site = bench()
     for n in range(30):
         site.put(n)
     site.clock.move(1)
     site.put(100, "second")
-
-    def slow(receiver: Endpoint) -> None:
-        site.ticks += 9 if receiver.name == "main" else 0
-
-    site.sender.hook = slow
-    for _ in range(4):
-        site.deliver(10)
-        site.clock.move(63)
+    takes_nine_seconds(site, "main")
+    site.deliver(10)
     assert "second" in {name for name, _ in site.sender.sent}
+
+
+def test_many_slow_endpoints_of_a_service_do_not_hold_up_another(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phone_verify.webhooks_out.delivery._MOST_THREADS", 1)
+    names = [f"e{n}" for n in range(8)]
+    site = bench()
+    site.deliverer._endpoints = lambda service: [endpoint(name) for name in [*names, "other"]]
+    site.put(0, *names)
+    site.clock.move(1)
+    site.put(1, "other", service="bank")
+    takes_nine_seconds(site, *names)
+    site.deliver()
+    assert [name for name, _ in site.sender.sent].index("other") == 1
 
 
 def test_endpoints_are_served_side_by_side(bench: Callable[..., Bench]) -> None:
