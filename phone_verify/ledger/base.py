@@ -32,7 +32,7 @@ class Ledger(Protocol):
 
         Of concurrent calls no more are held than the caps and the balance allow. A call for a
         verification, send and driver that were written before changes nothing, except that an unsent attempt
-        whose driver is about to be asked becomes unclear.
+        whose driver is about to be asked becomes unclear; one that was released meanwhile is refused.
         """
         ...
 

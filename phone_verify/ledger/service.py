@@ -20,6 +20,7 @@ from ..model import Channel, DeliveryReport, Reason, Receipt, Status, Verificati
 from ..phone import PhoneNumber
 from ..segments import segments
 from ..tokens.sealed import seal, unseal
+from . import values
 from .amounts import is_amount, is_currency
 from .base import Ledger
 from .caps import Cap
@@ -27,7 +28,6 @@ from .changes import end_of, end_of_record, is_verified
 from .prices import Prices
 from .values import (
     BY_TABLE,
-    CURRENCY,
     DEFAULT_SERVICE,
     NOTICE,
     ZERO,
@@ -149,18 +149,24 @@ class ServiceLedger:
             return Reason.UNAVAILABLE if self.enforced else attempt
         for alarm in held.alarms:
             await self.tell(alarm)
-        if isinstance(held, Suspended) and held.limit == CURRENCY:
-            log.error(
-                "an order by %s was not sent: the account of %s is in another currency than its terms; "
-                "write its terms in that currency, or use another service",
-                channel,
-                self.service,
-            )
-            return Reason.SERVICE_SUSPENDED
         if isinstance(held, Suspended):
-            log.warning("an order by %s was not sent: %s is used up (%s)", channel, self.service, held.limit)
-            return Reason.SERVICE_SUSPENDED
+            return self._refused(held, channel)
         return held.attempt
+
+    def _refused(self, suspended: Suspended, channel: str) -> Reason:
+        match suspended.limit:
+            case values.RELEASED:
+                return Reason.CLOSED
+            case values.CURRENCY:
+                log.error(
+                    "an order by %s was not sent: the account of %s is in another currency than its terms; write "
+                    "them in that currency, or use another service",
+                    channel,
+                    self.service,
+                )
+            case limit:
+                log.warning("an order by %s was not sent: %s is used up (%s)", channel, self.service, limit)
+        return Reason.SERVICE_SUSPENDED
 
     async def notice_ended(self, attempt: Attempt) -> None:
         """Close the attempt of a notice after its result was written: no verification is to follow."""

@@ -98,6 +98,8 @@ class Attempt:
 ACCOUNT_BIT = 16
 #: The limit of an order whose account was made in another currency than that of its terms.
 CURRENCY = "currency"
+#: That of an order that waited and is not to be sent any more: what it could have cost was released.
+RELEASED = "released"
 
 BY_PROVIDER, BY_TABLE = "provider", "table"
 
@@ -207,7 +209,7 @@ class Held:
 class Suspended:
     """An attempt that a cap or the balance does not allow. Nothing was written.
 
-    `limit` is the window of the cap, `balance`, or `CURRENCY`.
+    `limit` is the window of the cap, `balance`, `CURRENCY` or `RELEASED`.
     """
 
     limit: str

@@ -9,7 +9,7 @@ import pytest
 
 from ..ledger.base import Ledger
 from ..ledger.caps import Cap, Window
-from ..ledger.values import ZERO, Alarm, AttemptOutcome, ChargedFor
+from ..ledger.values import RELEASED, ZERO, Alarm, AttemptOutcome, ChargedFor, Suspended
 from ..model import Channel, Receipt
 from .ledger_calls import (
     CENT,
@@ -53,6 +53,15 @@ class WaitingPromises(LedgerCalls):
         run(ledger.end(attempt().verification, later(9)))
         assert (self.account(ledger).available, self.spent(ledger, Window.DAY)) == (ONE, (2, ZERO))
         assert {each.outcome for each in run(ledger.attempts(attempt().verification))} == {AttemptOutcome.UNSENT}
+
+    def test_order_that_was_released_is_not_begun_again(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        held = self.begin(ledger, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        run(ledger.release(held.verification, 1, later(5)))
+        refused = run(ledger.begin(attempt(), [], PREPAID, later(6)))
+        assert isinstance(refused, Suspended)
+        assert refused.limit == RELEASED
+        assert (self.only(ledger).outcome, self.account(ledger).reserved) == (AttemptOutcome.UNSENT, ZERO)
 
     @pytest.mark.parametrize("charged_for", ChargedFor)
     def test_unsent_attempt_is_not_verified(self, ledger: Ledger, charged_for: ChargedFor) -> None:

@@ -217,6 +217,27 @@ class WorkSuite:
         assert (taken.order.drivers, taken.order.provider) == (["fast", "second"], "fast")
         assert run(sends.take(LEASE, clock(), without=["slow"])) is None
 
+    def test_turns_that_others_come_before_are_left(self, sends: SendQueue, clock: ManualClock) -> None:
+        for n, (driver, service) in enumerate([("a", "shop"), ("a", "bank"), ("b", "shop")]):
+            run(sends.put(queued(n, drivers=[driver], service=service), clock()))
+            clock.move(1)
+        taken = run(sends.take(LEASE, clock(), after=[("a", "shop"), ("c", "bank")]))
+        assert taken is not None
+        assert taken.order.turn == ("a", "bank")
+        assert run(sends.take(LEASE, clock(), without=["b"], after=[("a", "shop")])) is None
+
+    def test_postponed_order_is_due_then(self, sends: SendQueue, clock: ManualClock) -> None:
+        run(sends.put(queued(), clock()))
+        taken = run(sends.take(LEASE, clock()))
+        assert taken is not None
+        run(sends.postpone(taken, clock() + timedelta(seconds=5)))
+        assert run(sends.take(LEASE, clock())) is None
+        clock.move(5)
+        again = run(sends.take(LEASE, clock()))
+        assert again is not None
+        run(sends.postpone(taken, clock()))
+        assert run(sends.take(LEASE, clock())) is None, "another caller has taken it"
+
     def test_no_order_is_taken_twice_at_the_same_time(
         self, works: Sequence[tuple[SendQueue, JobLeases]], clock: ManualClock
     ) -> None:

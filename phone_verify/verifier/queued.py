@@ -120,8 +120,12 @@ class QueuedOperations(ServerOperations):
         try:
             flows = await self.services.find(record.service) if record is not None else None
         except UnusableServiceError as error:
-            # Also one that is not wanted any more: only its service knows to whom its end is reported.
             log.warning("an order waits: %s", error)
+            if wanted:
+                await sends.postpone(taken, self._time() + SEND_LEASE)
+            else:
+                # Its attempt stays open: the job `settle` reports its end.
+                await sends.finish(taken, SendState.DROPPED, None)
             return True
         with suppress(LeaseLostError):  # the worker that has the order now writes what became of it
             # Without its service, which was deleted, it would be sent in the name and at the cost of this one.
@@ -172,6 +176,9 @@ class QueuedOperations(ServerOperations):
                 access_key=access_key,
                 before=before,
             )
+        if isinstance(carried, Undelivered) and carried.reason is Reason.CLOSED:
+            await sends.finish(taken, SendState.DROPPED, None)
+            return Outcome(Reason.CLOSED, record)
         if isinstance(carried, Undelivered):
             return await self._failed(record, sends, taken, carried)
         await sends.finish(taken, SendState.DONE, None)

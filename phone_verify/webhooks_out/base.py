@@ -109,8 +109,8 @@ class Outbox(Protocol):
     async def take(self, limit: int, lease: timedelta, now: datetime) -> Sequence[Taken]:
         """Return at most `limit` due messages: of each endpoint the one that is due longest, then the next of each.
 
-        So a backlog of one endpoint keeps no message of another waiting. No other caller gets them before the lease ends. If the caller has reported no result by then,
-        they are due again, with the same ids.
+        So a backlog of one endpoint keeps no message of another waiting. No other caller gets them before the
+        lease ends. If the caller has reported no result by then, they are due again, with the same ids.
         """
         ...
 

@@ -76,8 +76,8 @@ class Deliverer:
         """Send at most `limit` messages that are due; return how many were due.
 
         Endpoints are served side by side, each by one message at a time and for ten seconds. Takes about a
-        minute at most; what is left is due in the next run. Raises `StoreError`: messages that were sent meanwhile go again,
-        with the same ids.
+        minute at most; what is left is due in the next run. Raises `StoreError`: messages that were sent
+        meanwhile go again, with the same ids.
         """
         taken = run(self.outbox.take(limit, LEASE, now))
         if not taken:

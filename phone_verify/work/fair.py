@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from ..model import Cause
-from .sends import QueuedSend, SendQueue, SendState, TakenSend
+from .sends import QueuedSend, SendQueue, SendState, TakenSend, Turn
 
 #: Orders of one provider that one process sends at the same time, unless a worker has other senders.
 MOST_AT_ONCE = 4
@@ -28,8 +28,8 @@ class FairSends:
         self._sends, self._most, self._lock = sends, most, threading.Lock()
         #: The provider of each order that is being sent, and until when it is busy with it at most.
         self._busy: dict[int, tuple[str, datetime]] = {}
-        #: The providers that had an order since each other one had its turn.
-        self._drawn: set[str] = set()
+        #: The turns that had an order since each other one had.
+        self._drawn: set[Turn] = set()
 
     def divide(self, senders: int) -> None:
         """Let one provider have half of this many senders at most, and one at least."""
@@ -44,19 +44,25 @@ class FairSends:
         now: datetime,
         only: tuple[str, int] | None = None,
         without: Collection[str] = (),
+        after: Collection[Turn] = (),
     ) -> TakenSend | None:
         if only is not None:
             return await self._sends.take(lease, now, only)
         with self._lock:  # over the draw: otherwise all threads would draw before any is counted
-            left = {*without, *self._full(now)}
-            taken = await self._sends.take(lease, now, without=sorted(left | self._drawn))
+            left = sorted({*without, *self._full(now)})
+            taken = await self._sends.take(lease, now, without=left, after=sorted({*after, *self._drawn}))
             if taken is None and self._drawn:
                 self._drawn.clear()
-                taken = await self._sends.take(lease, now, without=sorted(left))
+                taken = await self._sends.take(lease, now, without=left, after=after)
             if taken is not None:
                 self._busy[taken.position] = taken.order.provider, now + min(lease, _ASKS_WITHIN)
-                self._drawn.add(taken.order.provider)
+                self._drawn.add(taken.order.turn)
         return taken
+
+    async def postpone(self, taken: TakenSend, until: datetime) -> None:
+        await self._sends.postpone(taken, until)
+        with self._lock:
+            self._busy.pop(taken.position, None)
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._sends.mark(taken, asked, until)

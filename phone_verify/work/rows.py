@@ -15,7 +15,7 @@ from ..ledger.rows.statements import Statement, statement
 from ..model import Cause, Channel
 from ..stores.rows.values import micros, time_of
 from .leases import JobLease, JobState
-from .sends import LeaseLostError, QueuedSend, SendState, TakenSend
+from .sends import LeaseLostError, QueuedSend, SendState, TakenSend, Turn
 
 _SEND = (
     "verification", "send", "service", "channel", "drivers", "long_codes", "access_key", "page_host", "top_host",
@@ -47,14 +47,16 @@ class Statements:
         mine = "position = :position AND takes = :takes AND next_at IS NOT NULL"
         self.put = _insert(kind, send, _SEND)
         self.due = cache(
-            lambda others: statement(
+            lambda others, turns: statement(
                 f"SELECT {taken} FROM {send} WHERE next_at <= :now"
                 + "".join(f" AND provider <> :other{n}" for n in range(others))
+                + "".join(f" AND (provider <> :provider{n} OR service <> :service{n})" for n in range(turns))
                 + f" ORDER BY next_at, position LIMIT 1{lock}"
             )
         )
         self.due_one = statement(f"SELECT {taken} FROM {send} WHERE {key} AND next_at <= :now{lock}")
         self.hold = statement(f"UPDATE {send} SET next_at = :until, takes = takes + 1 WHERE position = :position")
+        self.postpone = statement(f"UPDATE {send} SET next_at = :until WHERE {mine}")
         self.mark = statement(f"UPDATE {send} SET next_at = :until, asked = :asked WHERE {mine}")
         self.finish = statement(f"UPDATE {send} SET next_at = NULL, state = :state, cause = :cause WHERE {mine}")
         waits = "verification = :verification AND next_at IS NOT NULL"
@@ -148,10 +150,13 @@ class RowSends(_Rows):
         now: datetime,
         only: tuple[str, int] | None = None,
         without: Collection[str] = (),
+        after: Collection[Turn] = (),
     ) -> TakenSend | None:
         """See `SendQueue`."""
         values: dict[str, Any] = {"now": micros(now), **{f"other{n}": name for n, name in enumerate(without)}}
-        text = self._texts.due(len(without))
+        for n, (provider, service) in enumerate(after):
+            values |= {f"provider{n}": provider, f"service{n}": service}
+        text = self._texts.due(len(without), len(after))
         if only is not None:
             text, values = self._texts.due_one, {"now": micros(now), "verification": only[0], "send": only[1]}
 
@@ -165,6 +170,10 @@ class RowSends(_Rows):
         row = self._runner.run(step)
         # Not in the step: a row that cannot be read must wait too, or it would be the first that is due.
         return None if row is None else _taken_of(row)
+
+    async def postpone(self, taken: TakenSend, until: datetime) -> None:
+        """See `SendQueue`."""
+        self._change(self._texts.postpone, {**_key(taken), "until": micros(until)})
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         """See `SendQueue`."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ..model import Cause, Channel
 
@@ -14,6 +14,10 @@ from ..model import Cause, Channel
 SEND_LEASE = timedelta(seconds=60)
 #: How long finished orders are kept: longer than any verification lives.
 SENDS_KEPT = timedelta(days=1)
+
+
+#: A provider, and a service that orders from it: those of one have their turns after each other.
+Turn: TypeAlias = tuple[str, str]
 
 
 class SendState(StrEnum):
@@ -49,6 +53,11 @@ class QueuedSend:
     def provider(self) -> str:
         """The driver that is asked first: the orders of one wait for each other, and not for those of another."""
         return self.drivers[0] if self.drivers else ""
+
+    @property
+    def turn(self) -> Turn:
+        """The turn in which it is drawn."""
+        return self.provider, self.service
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +99,17 @@ class SendQueue(Protocol):
         now: datetime,
         only: tuple[str, int] | None = None,
         without: Collection[str] = (),
+        after: Collection[Turn] = (),
     ) -> TakenSend | None:
         """Return the order that is due longest, or this one of a verification and send number, if it is due.
 
-        Orders of the providers in `without` are left. No other caller gets it before the lease ends.
+        Orders of the providers in `without` are left, and those of the turns in `after`. No other caller gets it
+        before the lease ends.
         """
+        ...
+
+    async def postpone(self, taken: TakenSend, until: datetime) -> None:
+        """Return an order that cannot be sent now; it is due again then, unless another caller has taken it."""
         ...
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:

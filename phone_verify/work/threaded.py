@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from ..model import Cause
 from ..sync import run
-from .sends import QueuedSend, SendQueue, SendState, TakenSend
+from .sends import QueuedSend, SendQueue, SendState, TakenSend, Turn
 
 T = TypeVar("T")
 
@@ -34,8 +34,12 @@ class ThreadedSends:
         now: datetime,
         only: tuple[str, int] | None = None,
         without: Collection[str] = (),
+        after: Collection[Turn] = (),
     ) -> TakenSend | None:
-        return await self._in_thread(lambda: run(self._sends.take(lease, now, only, without)))
+        return await self._in_thread(lambda: run(self._sends.take(lease, now, only, without, after)))
+
+    async def postpone(self, taken: TakenSend, until: datetime) -> None:
+        await self._in_thread(lambda: run(self._sends.postpone(taken, until)))
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._in_thread(lambda: run(self._sends.mark(taken, asked, until)))

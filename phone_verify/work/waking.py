@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..errors import place_of
 from ..model import Cause
-from .sends import QueuedSend, SendQueue, SendState, TakenSend
+from .sends import QueuedSend, SendQueue, SendState, TakenSend, Turn
 
 log = logging.getLogger("phone_verify")
 
@@ -41,8 +41,12 @@ class WakingSends:
         now: datetime,
         only: tuple[str, int] | None = None,
         without: Collection[str] = (),
+        after: Collection[Turn] = (),
     ) -> TakenSend | None:
-        return await self._sends.take(lease, now, only, without)
+        return await self._sends.take(lease, now, only, without, after)
+
+    async def postpone(self, taken: TakenSend, until: datetime) -> None:
+        await self._sends.postpone(taken, until)
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._sends.mark(taken, asked, until)

@@ -245,29 +245,6 @@ def test_process_that_died_before_its_order_was_kept_owes_nothing(shop: Make, mo
     assert made.ends() == [("expired", "expired")]
 
 
-def test_order_of_an_unusable_service_is_reported_once_it_is_valid(shop: Make) -> None:
-    made = shop(sms())
-    id, _ = made.here.begun()
-    made.here.clock.move(3600)
-    mistakes = True
-
-    async def find(name: str) -> Any:
-        if mistakes:
-            raise UnusableServiceError(name)
-        return Verifier(made.here.parts).flows
-
-    made.flows = Harness.face(replace(made.here.parts, find_service=find))
-    assert made.work()
-    assert not made.work()
-    assert run(made.sends.outcome(id, 1)) == (SendState.WAITING, None)
-    assert made.ends() == []
-    mistakes = False
-    made.here.clock.move(SEND_LEASE.total_seconds())
-    assert made.work()
-    assert run(made.sends.outcome(id, 1)) == (SendState.DROPPED, None)
-    assert made.ends() == [("expired", "expired")]
-
-
 def test_refused_call_and_failed_sms_are_reported_once(shop: Make) -> None:
     made = shop(sms(REFUSED), Caller([REFUSED]))
     id, secret = made.here.begun(SMS)
@@ -438,6 +415,47 @@ def test_send_of_a_deleted_service_is_not_looked_up(shop: Make) -> None:
     other = Harness.face(replace(made.here.parts, find_service=no_service))
     assert other.look_up_deliveries() == 0
     assert driver.asked == []
+
+
+def test_order_cancelled_just_before_its_driver_is_asked_is_not_sent(
+    shop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = shop(driver := sms())
+    id, secret = made.here.begun()
+    mark = RowSends.mark
+
+    async def cancel_first(self: RowSends, *given: Any) -> None:
+        monkeypatch.setattr(RowSends, "mark", mark)
+        await made.verifier.flows.cancel(id, secret)
+        await mark(self, *given)
+
+    monkeypatch.setattr(RowSends, "mark", cancel_first)
+    assert made.work()
+    (row,) = made.books.rows(id)
+    assert (driver.orders, row.outcome, row.reserved, row.charged) == ([], "unsent", 0, 0)
+    assert run(made.sends.outcome(id, 1)) == (SendState.DROPPED, None)
+    assert made.ends() == [("failed", "cancelled")]
+
+
+def test_order_of_an_unusable_service_waits_until_it_has_ended(shop: Make) -> None:
+    made = shop(driver := sms())
+    id, _ = made.here.begun()
+
+    async def find(name: str) -> Any:
+        raise UnusableServiceError(name)
+
+    worker = Harness.face(replace(made.here.parts, find_service=find))
+    assert worker.send_queued()
+    assert not worker.send_queued()
+    made.here.clock.move(SEND_LEASE.total_seconds())
+    assert worker.send_queued()
+    made.here.clock.move(3600)
+    assert worker.send_queued()
+    assert (driver.orders, run(made.sends.outcome(id, 1))) == ([], (SendState.DROPPED, None))
+    made.settle()
+    assert made.ends() == [("expired", "expired")]
+    (row,) = made.books.rows(id)
+    assert (row.outcome, row.reserved, row.charged) == ("unsent", 0, 0)
 
 
 def test_unusable_service_stops_no_look_ups_of_others(shop: Make) -> None:

@@ -48,6 +48,23 @@ def test_providers_are_drawn_in_turn(sends: FairSends) -> None:
     assert [drawn(sends) for _ in range(7)] == ["a", "b", "c", "a", "b", "a", None]
 
 
+def test_services_of_a_provider_are_drawn_in_turn(sends: FairSends) -> None:
+    sends.divide(20)
+    for n, service in enumerate(["shop", "shop", "shop", "bank", "bank", "site"]):
+        run(sends.put(queued(n, drivers=["a"], service=service), NOW + timedelta(milliseconds=n)))
+    taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(6)]
+    assert [each.order.service for each in taken if each] == ["shop", "bank", "site", "shop", "bank", "shop"]
+
+
+def test_postponed_order_frees_its_sender(sends: FairSends) -> None:
+    put(sends, *["a"] * (MOST_AT_ONCE + 1))
+    taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(MOST_AT_ONCE)]
+    assert drawn(sends) is None
+    assert taken[0] is not None
+    run(sends.postpone(taken[0], NOW + LEASE))
+    assert drawn(sends) == "a"
+
+
 def test_provider_has_a_part_of_the_senders(sends: FairSends) -> None:
     put(sends, *["slow"] * (MOST_AT_ONCE + 2))
     taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(MOST_AT_ONCE + 1)]

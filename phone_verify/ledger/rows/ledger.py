@@ -39,6 +39,7 @@ from ..changes import changes_of
 from ..values import (
     ACCOUNT_BIT,
     CURRENCY,
+    RELEASED,
     ZERO,
     Account,
     Alarm,
@@ -104,6 +105,8 @@ class RowLedger(AlarmRows):
         if id is None:
             key = {name: values[name] for name in ("verification", "send", "driver")}
             found = attempt_of(tx.rows(tx.statements.by_key, key)[0])
+            if found.outcome is AttemptOutcome.UNSENT and not found.open:
+                raise _Over(RELEASED, None, attempt.service)
             if attempt.outcome is AttemptOutcome.UNCLEAR and tx.change(tx.statements.asked, {"id": found.id}):
                 found = replace(found, outcome=AttemptOutcome.UNCLEAR)
             return Held(found, repeated=True)
