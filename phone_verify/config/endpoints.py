@@ -22,8 +22,8 @@ def endpoints_of(services: Services | None) -> Endpoints:
         try:
             service = run(services.find(name, ThreadWaiting()))
         except StoreError:
-            # A step of the ledger must not fail for this.
-            service = services.known(name)
+            # A step of the ledger must not fail for this, nor lose a message.
+            return services.endpoints(name)
         return service.endpoints if service is not None else ()
 
     return find

@@ -1,6 +1,6 @@
 """Reads the fields of a service: from the settings, a row, a form or the command line, by the same rules.
 
-A field that is left out, or is empty, is that of the site.
+A field that is left out, or is an empty text, is that of the site.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Reader:
                     if near
                     else FieldFault("unknown field")
                 )
-        self._values = {field: value for field, value in values.items() if field in FIELDS and not _is_empty(value)}
+        self._values = {field: value for field, value in values.items() if field in FIELDS and not _is_left_out(value)}
 
     def service(self) -> Service:
         """Return the service. Raises `InvalidServiceError`."""
@@ -137,7 +137,7 @@ class _Reader:
         )
         self._check_currency(service)
         if self._faults:
-            raise InvalidServiceError(self._name, self._faults)
+            raise InvalidServiceError(self._name, self._faults, service.as_in_a_row().endpoints)
         return service
 
     def _read(self, field: str, read: Callable[[Any], T], default: T) -> T:
@@ -159,7 +159,7 @@ class _Reader:
             words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
             if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word for word in words):
                 raise ValueError(FieldFault("write a list of words"))
-            made = tuple(read(word) for word in words)
+            made = tuple(read(word) for word in _not_empty(words))
             if len(set(made)) < len(made):
                 raise ValueError(FieldFault("names one of them twice"))
             return made
@@ -349,8 +349,15 @@ class _Reader:
         return least
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, str | list | tuple | Mapping) and not value) or str(value).isspace()
+def _is_left_out(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _not_empty(value: T) -> T:
+    """Return a list or a mapping. Raises `ValueError` if it is empty: that reads like none, and could mean all."""
+    if not value:
+        raise ValueError(FieldFault("is empty; leave it out"))
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -442,14 +449,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     made = _document(value)
     if not isinstance(made, Mapping) or not all(isinstance(name, str) for name in made):
         raise ValueError(FieldFault('write a mapping, as JSON like {{"name": "value"}}'))
-    return made
+    return _not_empty(made)
 
 
 def _list(value: Any) -> Sequence[Any]:
     made = _document(value)
     if not isinstance(made, list | tuple):
         raise ValueError(FieldFault('write a list, as JSON like ["value"]'))
-    return tuple(made)
+    return tuple(_not_empty(made))
 
 
 def _document(value: Any) -> Any:

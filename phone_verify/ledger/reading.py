@@ -43,6 +43,8 @@ def read_caps(value: object) -> tuple[Cap, ...]:
                 FieldFault("{word}: use two capitals, like IR, or * for every other region", word=quoted(region)),
             )
         caps.append(_cap(f"regions.{region}", cap, Window.REGION, enforced, region))
+    if not caps:
+        _fail("", FieldFault("limits nothing; write one of {words}", words=", ".join((*_WINDOWS, "regions"))))
     return tuple(caps)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import FieldFault, StoreError, UnusableServiceError
 from ..purposes import DEFAULT_SERVICE
@@ -15,6 +15,9 @@ from ..stores.threaded import InThread
 from ..sync import Waiting
 from .base import RetiredNameError, ServiceRows, ThreadedServiceRows
 from .service import InvalidServiceError, Service
+
+if TYPE_CHECKING:
+    from ..webhooks_out.endpoints import Endpoint
 
 log = logging.getLogger("phone_verify")
 
@@ -25,6 +28,8 @@ MOST_KEPT = 256
 #: How long a first request waits between two looks at what another one reads, in seconds.
 _PAUSE = 0.01
 
+_NO_ENDPOINTS: Sequence[Endpoint] = ()
+
 T = TypeVar("T")
 
 
@@ -33,6 +38,8 @@ class _Loaded:
     version: int
     #: None if the row has mistakes, and this process knows no earlier form.
     service: Service | None
+    #: Those of the row, also if other fields have mistakes.
+    endpoints: Sequence[Endpoint]
 
 
 class Services:
@@ -98,6 +105,13 @@ class Services:
             return self._fixed(name)
         loaded = self._loaded.get(name)
         return loaded.service if loaded is not None else None
+
+    def endpoints(self, name: str) -> Sequence[Endpoint]:
+        """Return the endpoints of a service as last read, also of one that has mistakes in other fields."""
+        service, loaded = self.known(name), self._loaded.get(name)
+        if service is not None:
+            return service.endpoints
+        return loaded.endpoints if loaded is not None else ()
 
     async def save(self, name: str, fields: Mapping[str, Any], expected: int) -> int | None:
         """Check these fields, write the row, and return its new version; None if another editor was faster.
@@ -190,17 +204,17 @@ class Services:
             with self._changing:
                 self._loaded.pop(name, None)
             return None
-        earlier = self._loaded.get(name)
+        earlier, endpoints = self._loaded.get(name), _NO_ENDPOINTS
         try:
             service: Service | None = self.read(name, row.document)
         except InvalidServiceError as error:
-            service = earlier.service if earlier is not None else None
+            service, endpoints = earlier.service if earlier is not None else None, error.endpoints
             kept = "its last valid form stays in force" if service is not None else "it cannot be used"
             log.error("%s; %s", error, kept)
         if service is not None and (mistakes := service.mistakes_in_a_row):
             service = service.as_in_a_row()
             log.error("%s; these endpoints get no message", InvalidServiceError(name, mistakes))
-        loaded = _Loaded(row.version, service)
+        loaded = _Loaded(row.version, service, service.endpoints if service is not None else endpoints)
         with self._changing:
             self._loaded[name] = loaded
             self._loaded.move_to_end(name)

@@ -27,12 +27,15 @@ class Combine(StrEnum):
 
 
 class InvalidServiceError(ConfigurationError):
-    """A service with mistakes: `fields` maps each field to what is wrong with it."""
+    """A service with mistakes: `fields` maps each field to what is wrong with it.
 
-    def __init__(self, name: str, fields: Mapping[str, str]) -> None:
+    `endpoints` are those that can be used all the same.
+    """
+
+    def __init__(self, name: str, fields: Mapping[str, str], endpoints: Sequence[Endpoint] = ()) -> None:
         said = "; ".join(f"{field}: {problem}" for field, problem in fields.items())
         super().__init__(f"service {name}: {said}")
-        self.name, self.fields = name, dict(fields)
+        self.name, self.fields, self.endpoints = name, dict(fields), endpoints
 
 
 #: Users who may edit a service need not be those who may reach what listens on this machine.

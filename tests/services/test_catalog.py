@@ -15,6 +15,7 @@ from phone_verify.model import Reason
 from phone_verify.services import catalog
 from phone_verify.services.catalog import FRESH
 from phone_verify.services.listing import find_entry
+from phone_verify.testing.outbox_suite import SECRET
 from phone_verify.testing.stores.case import together
 from tests.services.sites import Bench, MemoryRows
 
@@ -317,3 +318,17 @@ def test_endpoint_on_this_machine_in_a_row_gets_no_message(caplog: pytest.LogCap
     entry = find_entry(services, "shop")
     assert entry is not None
     assert list(entry.mistakes) == ["endpoints"]
+
+
+def test_service_with_mistakes_keeps_its_endpoints() -> None:
+    """A message about one of its verifications would otherwise never be written."""
+    rows = MemoryRows()
+    rows.put("shop", drivers=["gone"], endpoints=[{"url": "https://shop.example/hook", "secrets": [SECRET]}])
+    rows.put("bank", drivers=["gone"], endpoints=[{"url": "no URL", "secrets": [SECRET]}])
+    bench = Bench(rows)
+    deliverer = bench.site.deliverer
+    assert deliverer is not None
+    found = deliverer.endpoint("shop", "main")
+    assert found is not None
+    assert found.host == "shop.example"
+    assert deliverer.endpoint("bank", "main") is None

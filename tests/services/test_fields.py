@@ -110,6 +110,8 @@ def test_every_field_is_read() -> None:
     [
         ({"caps": {"day": {"money": "-1"}}}, "caps", "day.money"),
         ({"caps": {"fortnight": {}}}, "caps", "unknown field"),
+        ({"caps": {"record_only": True}}, "caps", "limits nothing"),
+        ({"caps": {"regions": {}}}, "caps", "limits nothing"),
         ({"terms": {"currency": "euro"}}, "terms", "three capitals"),
         ({"terms": {"currency": "XTS"}}, "terms", "no rate of XTS"),
         ({"endpoints": [{"url": "http://shop.example/", "secrets": [SECRET]}]}, "endpoints", "0.url"),
@@ -121,6 +123,12 @@ def test_money_and_endpoints_are_refused_at_their_field(values: Any, field: str,
     assert list(found) == [field]
     assert said in found[field]
     assert SECRET not in found[field]
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in ("title", "public")])
+def test_empty_list_or_mapping_is_not_taken_for_everything(field: str) -> None:
+    for empty in ([], {}, "[]", "{}"):
+        assert list(faults({field: empty}, **LEDGER)) == [field]
 
 
 def test_caps_of_the_site_are_not_read_in_the_currency_of_a_service() -> None:
