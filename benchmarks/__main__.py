@@ -3,6 +3,7 @@
 python -m benchmarks                 all but a million rows, some minutes
 python -m benchmarks --kept 1000000  growth up to a million rows, longer
 python -m benchmarks cycles http     these parts only
+python -m benchmarks --check         fail if a ratio is a quarter worse than in benchmarks/ratios.json
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import alike, cycles, growth, hot_row, http, numbers, routing, space, spraying
+from . import alike, cycles, growth, hot_row, http, numbers, regressions, routing, space, spraying
 from .measure import Figure, table
 from .servers import Servers
 
@@ -35,6 +36,11 @@ def main() -> None:
     )
     parser.add_argument("--kept", type=int, default=100_000, help="how many kept verifications the growth goes to")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go as JSON")
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--check", action="store_true", help="exit with 1 if a ratio is a quarter worse than the kept one"
+    )
+    kept.add_argument("--keep", action="store_true", help="keep these ratios in benchmarks/ratios.json")
     chosen = parser.parse_args()
     servers, rounds = Servers.found(), chosen.rounds
     parts: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -62,6 +68,10 @@ def main() -> None:
     about = {"python": platform.python_version(), "machine": platform.machine(), "servers": asdict(servers)}
     document = {**about, "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures]}
     chosen.json.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    if chosen.keep:
+        regressions.keep(figures)
+    if chosen.check and (worse := regressions.worse(figures, regressions.kept())):
+        sys.exit("Worse than in benchmarks/ratios.json:\n" + "\n".join(worse))
 
 
 main()

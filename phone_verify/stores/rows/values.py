@@ -74,10 +74,14 @@ _KEPT_AS: dict[type, Callable[[Any], object]] = {
     bool: int,
     **dict.fromkeys((Attestation, Channel, CodeSource, Status), lambda word: word.value),
 }
+_PLAIN = frozenset({str, int, bytes, type(None)})
 
 
 def stored(value: object) -> object:
-    kept_as = _KEPT_AS.get(type(value))
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    kept_as = _KEPT_AS.get(kind)
     if kept_as is None and isinstance(value, datetime):  # from a library that moves the time of tests
         kept_as = micros
     return kept_as(value) if kept_as else value
