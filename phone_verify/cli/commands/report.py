@@ -16,7 +16,7 @@ from ...errors import ConfigurationError
 from ...i18n.languages import ENGLISH
 from ...ledger.values import Attempt
 from ...reports.base import Aggregates
-from ...reports.downloads import Value, attempt_lines, attempts_in, csv_chunks, report_lines, write_xlsx
+from ...reports.downloads import SHEET_ROWS, Value, attempt_lines, attempts_in, csv_chunks, report_lines, write_xlsx
 from ...reports.numbers import Numbers
 from ...reports.reading import OUTCOMES, Grouping, Order, OrderError, read_order
 from ...reports.report import Report, fold_backlog, make_report
@@ -75,6 +75,10 @@ def report(
     """
     if form == "xlsx" and output is None:
         raise click.UsageError("--format xlsx needs a file: -o report.xlsx")
+    if outcome is not None and not attempts:
+        raise click.UsageError("--outcome is of messages and calls: add --attempts")
+    if first is not None and days is not None:
+        raise click.UsageError("--from and --days both name the first day: leave one out")
     order = _order({"from": first, "to": last, "zone": zone, "by": by, "outcome": outcome, **filters}, days)
     aggregates = _aggregates(site)
     with reported():
@@ -145,9 +149,10 @@ def _write(lines: Iterable[Sequence[Value]], form: str, output: Path | None) -> 
     if form == "table":
         form = "csv"
     try:
-        with click.open_file(str(output or "-"), "wb") as file:
+        # A file that was there stays until all rows are written.
+        with click.open_file(str(output or "-"), "wb", atomic=output is not None) as file:
             if form == "xlsx":
-                write_xlsx(lines, file, _show_progress)
+                write_xlsx(lines, file, _show_progress, most=SHEET_ROWS)
             elif form == "csv":
                 for chunk in csv_chunks(_counted(lines)):
                     file.write(chunk)
