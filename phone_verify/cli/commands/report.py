@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -149,8 +151,7 @@ def _write(lines: Iterable[Sequence[Value]], form: str, output: Path | None) -> 
     if form == "table":
         form = "csv"
     try:
-        # A file that was there stays until all rows are written.
-        with click.open_file(str(output or "-"), "wb", atomic=output is not None) as file:
+        with tempfile.TemporaryFile() if output else click.open_file("-", "wb") as file:
             if form == "xlsx":
                 write_xlsx(lines, file, _show_progress, most=SHEET_ROWS)
             elif form == "csv":
@@ -159,6 +160,10 @@ def _write(lines: Iterable[Sequence[Value]], form: str, output: Path | None) -> 
             else:
                 for text in _json_chunks(_counted(lines)):
                     file.write(text.encode())
+            if output:  # only now: a file that was there stays if rows cannot be read
+                file.seek(0)
+                with output.open("wb") as target:
+                    shutil.copyfileobj(file, target)
     except OrderError as error:
         raise _refusal(error) from None
     except OSError as error:
