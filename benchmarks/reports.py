@@ -25,7 +25,7 @@ from phone_verify.database.aggregates_tables import QUARTER
 from phone_verify.database.connection import Database
 from phone_verify.database.ledger_tables import ATTEMPT
 from phone_verify.database.schema import upgrade
-from phone_verify.reports.downloads import attempt_lines, attempts_in, csv_chunks, write_xlsx
+from phone_verify.reports.downloads import SHEET_ROWS, attempt_lines, attempts_in, csv_chunks, write_xlsx
 from phone_verify.reports.figures import DIMENSIONS, MEASURES, TIME_LIMITS
 from phone_verify.reports.periods import QUARTER_MICROS
 from phone_verify.reports.reading import Order, read_order
@@ -170,7 +170,7 @@ def _csv(aggregates: SqlAggregates, order: Order) -> int:
 
 def _xlsx(aggregates: SqlAggregates, order: Order) -> int:
     with tempfile.TemporaryFile() as file:
-        return write_xlsx(attempt_lines(attempts_in(aggregates, order), order.zone), file)
+        return write_xlsx(attempt_lines(attempts_in(aggregates, order), order.zone), file, most=SHEET_ROWS)
 
 
 def _p95(taken: Sequence[float]) -> float:

@@ -9,8 +9,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from ..model import Channel
 from ..phone import PhoneNumber
-from .amounts import SMALLEST
-from .values import ChargedFor
+from .amounts import LARGEST, SMALLEST
+from .values import ZERO, ChargedFor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,20 @@ class Prices:
         return max(matching, key=lambda price: price.rank, default=None)
 
     def convert(self, amount: Decimal, given: str, wanted: str, day: date) -> Decimal | None:
-        """Return an amount in another currency, rounded to a millionth; None without a rate."""
+        """Return an amount in another currency, rounded to a millionth, but not to none.
+
+        None without a rate, and for more than a column of money can hold.
+        """
         if given == wanted:
             return amount
         from_rate, to_rate = self._rate(given, day), self._rate(wanted, day)
         if from_rate is None or to_rate is None:
             return None
-        return (amount * from_rate / to_rate).quantize(SMALLEST, ROUND_HALF_EVEN)
+        converted = amount * from_rate / to_rate
+        if converted >= LARGEST:
+            return None
+        # What rounds to nothing would be free, and a balance of nothing would pay for it.
+        return max(converted.quantize(SMALLEST, ROUND_HALF_EVEN), SMALLEST) if amount else ZERO
 
     def _rate(self, currency: str, day: date) -> Decimal | None:
         if currency == self.currency:

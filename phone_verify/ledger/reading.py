@@ -5,6 +5,7 @@ Each function raises `ValueError` with the path of the field and what to write t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,6 +23,7 @@ from .values import ZERO, ChargedFor, Terms
 T = TypeVar("T")
 
 _LARGEST_COUNT = 10**9
+_PREFIX = re.compile(r"\+[0-9]{1,10}", re.ASCII)
 _WINDOWS = {window.value: window for window in Window if window is not Window.REGION}
 _CAP_FIELDS = ("count", "money", "record_only")
 _PRICE_FIELDS = ("price", "currency", "charged_for", "channel", "driver", "region", "prefix", "from")
@@ -102,7 +104,7 @@ def _price(path: str, value: object, currency: str) -> Price:
     named, prefix, region = given.get("currency", currency), given.get("prefix", ""), given.get("region", "")
     if not is_currency(named):
         _fail(f"{path}.currency", "write its three capitals, like EUR")
-    if prefix and not (isinstance(prefix, str) and prefix[0] == "+" and prefix[1:].isdecimal() and len(prefix) < 12):
+    if prefix and not (isinstance(prefix, str) and _PREFIX.fullmatch(prefix)):
         _fail(f"{path}.prefix", "write the beginning of a number, like '+98912'")
     if region and not (isinstance(region, str) and is_region(region)):
         _fail(f"{path}.region", "write two quoted capitals, like 'IR'")

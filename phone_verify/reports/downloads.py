@@ -28,7 +28,7 @@ XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 #: Attempts that are read in one query.
 _PAGE = 2000
 #: The rows of a sheet of Excel, without the names of the columns.
-_MOST_ROWS = 1_048_575
+SHEET_ROWS = 1_048_575
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _COUNTS = ("attempts", "sent", "delivered", "undelivered", "verified", "expired", "refused", "unclear", "unpriced")
@@ -100,10 +100,12 @@ def csv_chunks(lines: Iterable[Sequence[Value]]) -> Iterator[bytes]:
     yield buffer.getvalue().encode()
 
 
-def write_xlsx(lines: Iterable[Sequence[Value]], file: IO[bytes], progress: Callable[[int], object] = int) -> int:
+def write_xlsx(
+    lines: Iterable[Sequence[Value]], file: IO[bytes], progress: Callable[[int], object] = int, *, most: int
+) -> int:
     """Write an Excel file row by row; return the number of rows below the names of the columns.
 
-    `progress` is called with it now and then. Raises `OrderError` if there are more rows than a sheet can have.
+    `progress` is called with it now and then. Raises `OrderError` if there are more rows than `most`.
     """
     try:
         import xlsxwriter
@@ -119,8 +121,8 @@ def write_xlsx(lines: Iterable[Sequence[Value]], file: IO[bytes], progress: Call
         time, money = (book.add_format({"num_format": form}) for form in ("yyyy-mm-dd hh:mm:ss", "0.00####"))
         head = book.add_format({"bold": True})
         for count, line in enumerate(lines):
-            if count > _MOST_ROWS:
-                raise OrderError("to", "error_rows", _MOST_ROWS)
+            if count > most:
+                raise OrderError("to", "error_rows", most)
             for column, value in enumerate(line):
                 _write_cell(sheet, count, column, value, time, head if count == 0 else money)
             if count % 1000 == 0:
@@ -128,11 +130,14 @@ def write_xlsx(lines: Iterable[Sequence[Value]], file: IO[bytes], progress: Call
     return count
 
 
-def xlsx_file(lines: Iterable[Sequence[Value]]) -> IO[bytes]:
-    """Return an Excel file at its start: in memory if it is small, otherwise a temporary file. Raises `OrderError`."""
+def xlsx_file(lines: Iterable[Sequence[Value]], most: int) -> IO[bytes]:
+    """Return an Excel file of at most this many rows at its start: in memory if it is small, or a temporary file.
+
+    Raises `OrderError`.
+    """
     file = tempfile.SpooledTemporaryFile(1_000_000)  # noqa: SIM115 - the caller sends it
     try:
-        write_xlsx(lines, file)
+        write_xlsx(lines, file, most=most)
     except BaseException:
         file.close()
         raise

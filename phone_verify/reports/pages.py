@@ -269,7 +269,7 @@ def _file(lines: Iterable[Sequence[Value]], order: Order, form: str, name: str) 
     headers = {"Content-Disposition": f'attachment; filename="{filename}"', **_PRIVATE}
     if form == "csv":
         return PageResponse(headers={**headers, "Content-Type": CSV_TYPE}, chunks=csv_chunks(lines))
-    file = xlsx_file(lines)
+    file = xlsx_file(lines, MOST_ROWS)
     size = file.seek(0, 2)
     file.seek(0)
     headers |= {"Content-Type": XLSX_TYPE, "Content-Length": str(size)}

@@ -18,7 +18,7 @@ from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
 from phone_verify.i18n.report_texts import report_texts
 from phone_verify.ledger.values import Held
 from phone_verify.model import Channel
-from phone_verify.reports import downloads
+from phone_verify.reports import pages
 from phone_verify.reports.pages import PageRequest, PageResponse, respond
 from phone_verify.testing.ledger_calls import NOW, REFUSED, SENT, attempt, later, run
 
@@ -167,9 +167,9 @@ def test_files_have_names_and_lengths(aggregates: Any) -> None:
 
 
 def test_excel_file_with_too_many_rows_is_refused(aggregates: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_MOST_ROWS", 60)
+    monkeypatch.setattr(pages, "MOST_ROWS", 60)
     assert content(get(aggregates, "attempts.xlsx"))
-    monkeypatch.setattr(downloads, "_MOST_ROWS", 59)
+    monkeypatch.setattr(pages, "MOST_ROWS", 59)
     page = get(aggregates, "attempts.xlsx")
     assert page.status == 400
     assert "at most 59 rows. Choose fewer days, or CSV." in page.body

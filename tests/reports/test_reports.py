@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,7 @@ from phone_verify.i18n.languages import ENGLISH, LANGUAGES
 from phone_verify.ledger.values import Attempt, AttemptOutcome, Held
 from phone_verify.model import Channel
 from phone_verify.reports.base import Aggregates
-from phone_verify.reports.downloads import attempt_lines, attempts_in, csv_chunks, report_lines, xlsx_file
+from phone_verify.reports.downloads import SHEET_ROWS, attempt_lines, attempts_in, csv_chunks, report_lines, xlsx_file
 from phone_verify.reports.figures import Figures, measures_of
 from phone_verify.reports.numbers import Numbers
 from phone_verify.reports.periods import Periods, Span, Unit
@@ -201,7 +202,7 @@ def csv_of(lines: Any) -> list[list[str]]:
 
 
 def xlsx_of(lines: Any) -> list[tuple[Any, ...]]:
-    with xlsx_file(lines) as file:
+    with xlsx_file(lines, SHEET_ROWS) as file:
         return list(openpyxl.load_workbook(file).active.iter_rows(values_only=True))  # type: ignore[union-attr]
 
 
@@ -231,7 +232,7 @@ def test_no_value_of_a_download_is_a_formula(text: str) -> None:
     listed = [attempt(driver=text, purpose=text, service=text)]
     rows = csv_of(attempt_lines(listed, UTC))
     assert not [value for row in rows for value in row if value.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    with xlsx_file(attempt_lines(listed, UTC)) as file:
+    with xlsx_file(attempt_lines(listed, UTC), SHEET_ROWS) as file:
         cells = [cell for row in openpyxl.load_workbook(file).active.iter_rows() for cell in row]  # type: ignore[union-attr]
     assert "f" not in {cell.data_type for cell in cells}
     assert [cell for cell in cells if cell.value and text.strip() in str(cell.value)]
@@ -295,10 +296,18 @@ def test_command_writes_an_excel_file(filled: SqlLedger, url: str, tmp_path: Pat
 def test_command_refuses_an_excel_file_with_too_many_rows(
     filled: SqlLedger, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("phone_verify.reports.downloads._MOST_ROWS", 1)
-    result = invoke(url, "--format", "xlsx", "-o", str(tmp_path / "report.xlsx"))
+    monkeypatch.setattr(sys.modules["phone_verify.cli.commands.report"], "SHEET_ROWS", 1)
+    (earlier := tmp_path / "report.xlsx").write_text("of January")
+    result = invoke(url, "--format", "xlsx", "-o", str(earlier))
     assert result.exit_code == 2
     assert "choose fewer days" in result.output
+    assert earlier.read_text() == "of January", "a file that was there stays"
+    assert list(tmp_path.glob("*.xlsx")) == [earlier]
+
+
+@pytest.mark.parametrize("words", [("--outcome", "refused"), ("--from", "2030-01-01", "--days", "2")])
+def test_command_refuses_options_that_do_nothing(url: str, words: tuple[str, ...]) -> None:
+    assert invoke(url, *words).exit_code == 2
 
 
 def test_command_folds_the_backlog(filled: SqlLedger, url: str, aggregates: Aggregates) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +18,7 @@ from ...errors import ConfigurationError
 from ...i18n.languages import ENGLISH
 from ...ledger.values import Attempt
 from ...reports.base import Aggregates
-from ...reports.downloads import Value, attempt_lines, attempts_in, csv_chunks, report_lines, write_xlsx
+from ...reports.downloads import SHEET_ROWS, Value, attempt_lines, attempts_in, csv_chunks, report_lines, write_xlsx
 from ...reports.numbers import Numbers
 from ...reports.reading import OUTCOMES, Grouping, Order, OrderError, read_order
 from ...reports.report import Report, fold_backlog, make_report
@@ -75,6 +77,10 @@ def report(
     """
     if form == "xlsx" and output is None:
         raise click.UsageError("--format xlsx needs a file: -o report.xlsx")
+    if outcome is not None and not attempts:
+        raise click.UsageError("--outcome is of messages and calls: add --attempts")
+    if first is not None and days is not None:
+        raise click.UsageError("--from and --days both name the first day: leave one out")
     order = _order({"from": first, "to": last, "zone": zone, "by": by, "outcome": outcome, **filters}, days)
     aggregates = _aggregates(site)
     with reported():
@@ -145,15 +151,19 @@ def _write(lines: Iterable[Sequence[Value]], form: str, output: Path | None) -> 
     if form == "table":
         form = "csv"
     try:
-        with click.open_file(str(output or "-"), "wb") as file:
+        with tempfile.TemporaryFile() if output else click.open_file("-", "wb") as file:
             if form == "xlsx":
-                write_xlsx(lines, file, _show_progress)
+                write_xlsx(lines, file, _show_progress, most=SHEET_ROWS)
             elif form == "csv":
                 for chunk in csv_chunks(_counted(lines)):
                     file.write(chunk)
             else:
                 for text in _json_chunks(_counted(lines)):
                     file.write(text.encode())
+            if output:  # only now: a file that was there stays if rows cannot be read
+                file.seek(0)
+                with output.open("wb") as target:
+                    shutil.copyfileobj(file, target)
     except OrderError as error:
         raise _refusal(error) from None
     except OSError as error:
