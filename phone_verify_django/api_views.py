@@ -100,7 +100,7 @@ def _response(request: HttpRequest, site: Site, path: str, reply: ApiResponse | 
         response = streaming.response(request, reply)
     else:
         response = calls.response(request, site, reply)
-    for name, value in cors_headers(site, path, request.headers.get("Origin")).items():
+    for name, value in cors_headers(site, path, request.META.get("HTTP_ORIGIN")).items():
         if name == "Vary":
             patch_vary_headers(response, [value])
         else:

@@ -13,6 +13,7 @@ from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, body_li
 from phone_verify.before_send import ClientFacts
 from phone_verify.http.client_facts import client_facts, with_form
 from phone_verify.http.cookies import ALL_NAMES, COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
+from phone_verify.http.headers import EnvironHeaders
 from phone_verify.http.page_headers import page_headers
 
 from . import app_settings
@@ -122,7 +123,7 @@ def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser
     return ApiRequest(
         method=request.method or "",
         path=path,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=EnvironHeaders(request.META),
         query=request.META.get("QUERY_STRING", ""),
         body=body,
         cookie=cookies[cookie_name(COOKIE, https=https)],

@@ -11,6 +11,7 @@ from werkzeug.wsgi import get_input_stream
 
 from phone_verify.api import ApiRequest, ApiResponse, SessionUser
 from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
+from phone_verify.http.headers import EnvironHeaders
 
 from .state import AppState, current_state
 
@@ -28,7 +29,7 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
     return ApiRequest(
         method=request.method,
         path=path,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=EnvironHeaders(environ),
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
         cookie=_cookie_value(COOKIE),

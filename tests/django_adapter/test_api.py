@@ -16,13 +16,14 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 
 from phone_verify import PhoneNumber
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
+from phone_verify_django import api_views
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
@@ -55,6 +56,12 @@ def test_user_signs_in_by_code_and_out(visitor: Browser, network: Network) -> No
     assert visitor.call("HEAD", "v1/session").status == 200
     assert visitor.call("DELETE", "v1/session").status == 204
     assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_call_does_not_copy_the_headers(network: Network) -> None:
+    request = RequestFactory().post("/", {"phone": PHONE}, content_type="application/json")
+    assert api_views.api(request, "v1/verifications").status_code == 201
+    assert "headers" not in vars(request)  # Django's copy, made at the first use
 
 
 def test_second_login_finds_user_and_updates_the_date(visitor: Browser, network: Network) -> None:

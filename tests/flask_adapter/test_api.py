@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, abort, request
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import EnvironBuilder
 
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import COOKIE
@@ -34,6 +35,22 @@ def test_api_signs_in_and_out() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Content-Type" not in answer.headers
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
+
+
+def test_call_does_not_copy_the_headers() -> None:
+    class Environ(dict[str, Any]):
+        copies = 0
+
+        def items(self) -> Any:
+            self.copies += 1
+            return super().items()
+
+    made = make()
+    builder = EnvironBuilder(VERIFICATIONS, method="POST", json={"phone": PHONE}, headers={"Accept-Language": "ru"})
+    environ, statuses = Environ(builder.get_environ()), []
+    made.app(environ, lambda status, headers: statuses.append(status))
+    assert (statuses, environ.copies) == (["201 CREATED"], 1)  # Flask's own, for the cookie of the session
+    assert "ваш код" in made.transport.notices[-1].message
 
 
 def test_start_and_check_read_no_user_or_session() -> None:
