@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
@@ -184,7 +183,6 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 async def _reply(
     request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs, *, can_stream: bool = False
 ) -> ApiResponse | ApiStream:
-    has_session = hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
     chosen = app_settings.account_settings()
     try:
         call = calls.read_call(request, path)
@@ -197,7 +195,9 @@ async def _reply(
         client_of = oauth_clients.of(request) if accepts_client(path, call.method) else None
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
-        wants_user = needs_user(path, call.method, identified=by_token or (has_session and client_of is None))
+        wants_user = needs_user(
+            path, call.method, identified=lambda: by_token or (client_of is None and sessions.is_sent(request))
+        )
         # A user's token is not looked up for every call, unless it could be a client's.
         if wants_user or (by_token and client_of is not None):
             call = await runs(bearer.described if by_token else accounts.described, request, call)

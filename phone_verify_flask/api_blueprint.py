@@ -86,7 +86,7 @@ def _handle(part: str, rest: str | None = None) -> Response:
         here.accounts.require()  # before the proof is consumed
     call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=_can_stream())
     by_token, client_of = call.token is not None, of_request() if accepts_client(path, call.method) else None
-    wants_user = needs_user(path, call.method, identified=by_token or (bool(session) and client_of is None))
+    wants_user = needs_user(path, call.method, identified=lambda: by_token or (client_of is None and bool(session)))
     # A user's token is not looked up for every call, unless it could be a client's.
     if wants_user or (by_token and client_of is not None):
         call = with_token_user(call) if by_token else with_session_data(call)

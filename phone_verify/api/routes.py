@@ -48,14 +48,15 @@ _OF_SERVICES = re.compile(r"v1/(verifications|session|token)(/.*)?", re.DOTALL)
 _FOR_CLIENTS = re.compile(r"v1/verifications(/[^/]+/(resend|check))?")
 
 
-def needs_user(path: str, method: str, *, identified: bool) -> bool:
+def needs_user(path: str, method: str, *, identified: Callable[[], bool]) -> bool:
     """Return whether a call needs the signed-in user, and the session's notes.
 
-    `identified` is whether the client sends a session or a token: without one a start or resend
-    reads no session and no account.
+    `identified` returns whether the client sends a session or a token: without one a start or resend
+    reads no session and no account. It is not called for other calls, since it may touch the session.
     """
-    sends = identified and method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path) is not None
-    return sends or (path, method) in _NEEDS_USER
+    if method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path):
+        return identified()
+    return (path, method) in _NEEDS_USER
 
 
 def accepts_client(path: str, method: str) -> bool:

@@ -30,6 +30,7 @@ from phone_verify_django.testing import override
 from tests.clients import Browser, DjangoCarrier
 
 from .conftest import PHONE, Network, verified
+from .factories import session_steps
 
 Configure = Callable[..., None]
 
@@ -142,6 +143,30 @@ def test_start_without_session_reads_no_user_or_session(
         answer = start(client)
     assert answer.status_code == 201
     assert answer["Vary"] == "Origin"
+
+
+def test_only_calls_that_need_the_session_touch_it(
+    client: Client, visitor: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", resend_after=0)
+    client.force_login(User.objects.create_user("someone"))
+    session = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    with session_steps() as steps:
+        started = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
+        one = f"v1/verifications/{started['id']}"
+        assert steps == []
+        for method, path, fields in (
+            ("GET", one, None),
+            ("POST", f"{one}/check", {"code": network.code}),
+            ("DELETE", one, None),
+            ("GET", "v1/health", None),
+        ):
+            answer = visitor.call(method, path, fields, headers=session, secret=started["secret"])
+            assert answer.status in (200, 204)
+            assert (steps, answer.headers.get("vary")) == ([], "Origin")
+        # The session of a user knows what it has started.
+        assert visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers=session).status == 201
+        assert steps == ["load", "save"]
 
 
 def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder
@@ -67,6 +68,32 @@ def test_start_and_check_read_no_user_or_session() -> None:
     made.asked.clear()
     signed_in.get(SESSION)
     assert made.asked == ["load"]
+
+
+def test_only_calls_that_need_the_session_touch_it() -> None:
+    class Sessions(SecureCookieSessionInterface):
+        opened: SecureCookieSession
+
+        def open_session(self, app: Flask, request: Any) -> SecureCookieSession:
+            self.opened = SecureCookieSession({"seen": "before"})
+            return self.opened
+
+    made = make()
+    started = start(made.app.test_client())
+    made.app.session_interface = sessions = Sessions()
+    one, secret = f"{VERIFICATIONS}/{started['id']}", {"Verification-Secret": started["secret"]}
+
+    def touches(method: str, path: str, **body: Any) -> bool:
+        # Without Flask-Login's function after each request, which reads the session.
+        with made.app.test_request_context(path, method=method, headers=secret, **body):
+            assert made.app.dispatch_request().status_code in (200, 201, 204)
+            return sessions.opened.accessed
+
+    assert not touches("GET", one)
+    assert not touches("POST", f"{one}/check", json={"code": made.code})
+    assert not touches("DELETE", one)
+    assert not touches("GET", "/phone/v1/health")
+    assert touches("POST", VERIFICATIONS, json={"phone": PHONE})
 
 
 def test_inactive_user_is_refused_and_signed_out() -> None:
