@@ -26,6 +26,7 @@ from phone_verify.api import (
     SessionUser,
     Site,
     accepts_client,
+    body_limit,
     client_refused,
     cors_headers,
     dispatch,
@@ -185,12 +186,17 @@ async def _reply(
 ) -> ApiResponse | ApiStream:
     chosen = app_settings.account_settings()
     try:
-        call = calls.read_call(request, path)
+        call = calls.read_call(
+            request,
+            path,
+            body=calls.read_body(request, body_limit(path)),
+            token=bearer.presented(request),
+            issues_tokens=chosen.token is not None,
+            can_stream=can_stream,
+        )
         if presented_key(site, call.headers) is not None:
-            # Neither the session nor the site's tokens are read for another program.
-            return await for_program(site, flows, replace(call, can_stream=can_stream))
-        token = bearer.presented(request)
-        call = replace(call, token=token, issues_tokens=chosen.token is not None, can_stream=can_stream)
+            # Neither the session nor the user of a token is looked up for another program.
+            return await for_program(site, flows, call)
         by_token = call.token is not None
         client_of = oauth_clients.of(request) if accepts_client(path, call.method) else None
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):

@@ -21,6 +21,7 @@ from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 
 from phone_verify import PhoneNumber
+from phone_verify.api import verifications
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_django import api_views
@@ -57,6 +58,17 @@ def test_user_signs_in_by_code_and_out(visitor: Browser, network: Network) -> No
     assert visitor.call("HEAD", "v1/session").status == 200
     assert visitor.call("DELETE", "v1/session").status == 204
     assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_start_and_check_build_one_call_each(
+    visitor: Browser, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(*_: object, **__: object) -> Any:
+        raise AssertionError("the call was copied")
+
+    monkeypatch.setattr(api_views, "replace", copy)
+    monkeypatch.setattr(verifications, "replace", copy)
+    assert verified(visitor, network)["proof"]
 
 
 def test_call_does_not_copy_the_headers(network: Network) -> None:

@@ -13,8 +13,10 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder
 
+from phone_verify.api import verifications
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import COOKIE
+from phone_verify_flask import api_blueprint
 
 from .sites import PHONE, cookie_line, is_problem, make, proof, start
 
@@ -36,6 +38,16 @@ def test_api_signs_in_and_out() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Content-Type" not in answer.headers
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
+
+
+def test_start_and_check_build_one_call_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(*_: object, **__: object) -> Any:
+        raise AssertionError("the call was copied")
+
+    monkeypatch.setattr(api_blueprint, "replace", copy)
+    monkeypatch.setattr(verifications, "replace", copy)
+    made = make()
+    assert proof(made.app.test_client(), made)
 
 
 def test_call_does_not_copy_the_headers() -> None:
