@@ -194,7 +194,8 @@ class Delivery:
         cancelled, if its driver does so. A failure is logged and changes nothing.
         """
         driver = self._parts.router.drivers().get(record.driver)
-        if not isinstance(driver, ClosesOrders) or not record.has_code or record.reference is None:
+        # The role last: finding out whether an object has one is slow.
+        if not record.has_code or record.reference is None or not isinstance(driver, ClosesOrders):
             return
         exchange = driver.close(record.reference, verified=verified)
         try:
@@ -249,7 +250,6 @@ class Delivery:
     ) -> Carried:
         """Pass the order to one driver, with its attempt in the ledger."""
         channel, label, ledger = order.channel, order.channel.label, self._parts.ledger
-        polled = isinstance(driver, ReportsDelivery)
         refused = Undelivered(Cause.SERVICE, refused=True)
         attempt: Attempt | None = None
         if ledger is not None:
@@ -273,11 +273,13 @@ class Delivery:
         except UnclearError as error:
             log.warning("the result of an order to %s by %s is unclear: %s", driver.name, label, error)
             if ledger is not None and attempt is not None:
-                await ledger.unclear(attempt, error.reference, self._parts.ticks() - asked_at, polled=polled)
+                seconds, polled = self._parts.ticks() - asked_at, isinstance(driver, ReportsDelivery)
+                await ledger.unclear(attempt, error.reference, seconds, polled=polled)
             return await self._unclear(record, channel, driver, code, error.reference, shown)
         record_receipt(receipt)
         if ledger is not None and attempt is not None:
-            await ledger.sent(attempt, receipt, self._parts.ticks() - asked_at, polled=polled)
+            seconds, polled = self._parts.ticks() - asked_at, isinstance(driver, ReportsDelivery)
+            await ledger.sent(attempt, receipt, seconds, polled=polled)
         if not proves(receipt, code.plan.code_source):
             log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, label)
             await self._count_sent(record, channel, driver)

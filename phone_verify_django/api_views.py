@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
@@ -27,6 +26,7 @@ from phone_verify.api import (
     SessionUser,
     Site,
     accepts_client,
+    body_limit,
     client_refused,
     cors_headers,
     dispatch,
@@ -100,7 +100,7 @@ def _response(request: HttpRequest, site: Site, path: str, reply: ApiResponse | 
         response = streaming.response(request, reply)
     else:
         response = calls.response(request, site, reply)
-    for name, value in cors_headers(site, path, request.headers.get("Origin")).items():
+    for name, value in cors_headers(site, path, request.META.get("HTTP_ORIGIN")).items():
         if name == "Vary":
             patch_vary_headers(response, [value])
         else:
@@ -184,20 +184,26 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 async def _reply(
     request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs, *, can_stream: bool = False
 ) -> ApiResponse | ApiStream:
-    has_session = hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
     chosen = app_settings.account_settings()
     try:
-        call = calls.read_call(request, path)
+        call = calls.read_call(
+            request,
+            path,
+            body=calls.read_body(request, body_limit(path)),
+            token=bearer.presented(request),
+            issues_tokens=chosen.token is not None,
+            can_stream=can_stream,
+        )
         if presented_key(site, call.headers) is not None:
-            # Neither the session nor the site's tokens are read for another program.
-            return await for_program(site, flows, replace(call, can_stream=can_stream))
-        token = bearer.presented(request)
-        call = replace(call, token=token, issues_tokens=chosen.token is not None, can_stream=can_stream)
+            # Neither the session nor the user of a token is looked up for another program.
+            return await for_program(site, flows, call)
         by_token = call.token is not None
         client_of = oauth_clients.of(request) if accepts_client(path, call.method) else None
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
-        wants_user = needs_user(path, call.method, identified=by_token or (has_session and client_of is None))
+        wants_user = needs_user(
+            path, call.method, identified=lambda: by_token or (client_of is None and sessions.is_sent(request))
+        )
         # A user's token is not looked up for every call, unless it could be a client's.
         if wants_user or (by_token and client_of is not None):
             call = await runs(bearer.described if by_token else accounts.described, request, call)

@@ -25,7 +25,7 @@ _SAFE_METHODS = ("GET", "HEAD")
 @csrf_exempt
 def static(request: HttpRequest, name: str) -> HttpResponse:
     """Serve our style sheets or script. The address contains its version, so browsers can cache it."""
-    site, call = current_site(), calls.page_call(request)
+    site, call = current_site(), calls.read_call(request)
     urls = page_urls(calls.mount_of(request, f"static/{name}"), lazy(app_settings.after_login, str)())
     if request.method not in _SAFE_METHODS:
         response = refused_method(refusal(request, site, urls, wrong_method(call)), _SAFE_METHODS)

@@ -29,7 +29,7 @@ def presented(request: HttpRequest) -> str | None:
     """Return the token that this request presents; None without one, or if the site accepts no tokens."""
     if app_settings.account_settings().user_for_token is None:
         return None
-    return token_of(request.headers.get("Authorization"))
+    return token_of(request.META.get("HTTP_AUTHORIZATION"))
 
 
 @primary.reads()

@@ -9,34 +9,73 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
-from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, body_limit
+from phone_verify.api import ApiRequest, ApiResponse, Site
 from phone_verify.before_send import ClientFacts
 from phone_verify.http.client_facts import client_facts, with_form
 from phone_verify.http.cookies import ALL_NAMES, COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
+from phone_verify.http.headers import EnvironHeaders
 from phone_verify.http.page_headers import page_headers
 
 from . import app_settings
 from .app_settings import Masked
 
-#: The detail of the refusal where `read_call` raises OSError.
+#: The detail of the refusal where `read_body` raises OSError.
 INCOMPLETE_BODY = "The request body was incomplete."
 
 _PIECE = 16 * 1024
 
 
-def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = None) -> ApiRequest:
-    """Return this request as an API call. Raises OSError if the body ends early."""
-    return _call(request, path, _body(request, body_limit(path)), user)
+def read_call(
+    request: HttpRequest,
+    path: str = "",
+    *,
+    body: bytes | None = b"",
+    token: str | None = None,
+    issues_tokens: bool = False,
+    can_stream: bool = False,
+) -> ApiRequest:
+    """Return this request as a call for `path` under the mount; a page's without a body: Django reads the form."""
+    cookies = {name: _masked_cookie(request, name) for name in ALL_NAMES}
+    https = request.is_secure()
+    return ApiRequest(
+        method=request.method or "",
+        path=path,
+        headers=EnvironHeaders(request.META),
+        query=request.META.get("QUERY_STRING", ""),
+        body=body,
+        cookie=cookies[cookie_name(COOKIE, https=https)],
+        device_cookie=cookies[cookie_name(DEVICE_COOKIE, https=https)],
+        peer=request.META.get("REMOTE_ADDR") or None,
+        multiprocess=bool(request.META.get("wsgi.multiprocess")),
+        language=get_language(),
+        token=token,
+        issues_tokens=issues_tokens,
+        can_stream=can_stream,
+    )
 
 
-def page_call(request: HttpRequest) -> ApiRequest:
-    """Return a page's request as an API call without a body: Django reads the form."""
-    return _call(request, "", b"", None)
+def read_body(request: HttpRequest, limit: int) -> bytes | None:
+    """Return the body, or None if it is longer than `limit`; at most one byte more is read, despite Django's limit.
+
+    Raises OSError if the body ends early.
+    """
+    stated = request.META.get("CONTENT_LENGTH") or ""
+    # A chunked body has no length: Django reads nothing of it, although the server marks its end.
+    chunked = not stated and request.META.get("wsgi.input_terminated")
+    stream = request.META["wsgi.input"] if chunked else request
+    body = b""
+    while len(body) <= limit and (piece := stream.read(min(_PIECE, limit + 1 - len(body)))):
+        body += piece
+    if len(body) > limit:
+        return None
+    if stated.isdecimal() and len(body) < int(stated):
+        raise ConnectionError("the body ended before its stated length")
+    return body
 
 
 def facts(request: HttpRequest, site: Site) -> ClientFacts:
     """Return what the site's `before_send` may know of a request whose form is not ours."""
-    return client_facts(site, with_form(site, page_call(request), request.POST.dict()))
+    return client_facts(site, with_form(site, read_call(request), request.POST.dict()))
 
 
 def form_is_longer(request: HttpRequest, limit: int) -> bool:
@@ -116,42 +155,8 @@ def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, cookie: 
     answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, same_site=same_site))
 
 
-def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> ApiRequest:
-    cookies = {name: _masked_cookie(request, name) for name in ALL_NAMES}
-    https = request.is_secure()
-    return ApiRequest(
-        method=request.method or "",
-        path=path,
-        headers={name.lower(): value for name, value in request.headers.items()},
-        query=request.META.get("QUERY_STRING", ""),
-        body=body,
-        cookie=cookies[cookie_name(COOKIE, https=https)],
-        device_cookie=cookies[cookie_name(DEVICE_COOKIE, https=https)],
-        peer=request.META.get("REMOTE_ADDR") or None,
-        user=user,
-        multiprocess=bool(request.META.get("wsgi.multiprocess")),
-        language=get_language(),
-    )
-
-
 def _masked_cookie(request: HttpRequest, name: str) -> str:
     value: str = request.COOKIES.get(name, "")
     if value:
         request.COOKIES[name] = Masked(value)  # error reports list cookies, and this one holds secrets
     return value
-
-
-def _body(request: HttpRequest, limit: int) -> bytes | None:
-    """Return the body, or None if it is longer than `limit`; at most one byte more is read, despite Django's limit."""
-    stated = request.META.get("CONTENT_LENGTH") or ""
-    # A chunked body has no length: Django reads nothing of it, although the server marks its end.
-    chunked = not stated and request.META.get("wsgi.input_terminated")
-    stream = request.META["wsgi.input"] if chunked else request
-    body = b""
-    while len(body) <= limit and (piece := stream.read(min(_PIECE, limit + 1 - len(body)))):
-        body += piece
-    if len(body) > limit:
-        return None
-    if stated.isdecimal() and len(body) < int(stated):
-        raise ConnectionError("the body ended before its stated length")
-    return body

@@ -17,7 +17,7 @@ from django.utils.decorators import classonlymethod
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from phone_verify.api import ApiResponse, IssueToken, dispatch, invalid_proof
+from phone_verify.api import ApiResponse, IssueToken, body_limit, dispatch, invalid_proof
 from phone_verify.errors import missing_extra
 from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
@@ -86,7 +86,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
         http: HttpRequest = request._request  # the core reads the body: up to its limit, by its rules
         site = site_of(http)
         try:
-            call = replace(calls.read_call(http, _PATH), issues_tokens=True)
+            call = calls.read_call(http, _PATH, body=calls.read_body(http, body_limit(_PATH)), issues_tokens=True)
         except OSError:
             return self._response(http, invalid(calls.INCOMPLETE_BODY))
         result = run(dispatch(site, site.verifier.flows, call))

@@ -23,5 +23,5 @@ def register(client_of: ClientOf) -> None:
 
 def of(request: HttpRequest) -> ClientOf | None:
     """Return the function to ask about the token of this request; None without a token or a bridge."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     return _registered if token and scheme.lower() == "bearer" else None

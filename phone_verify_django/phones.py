@@ -202,7 +202,7 @@ def send_signals(request: HttpRequest | None, user: AbstractBaseUser, change: Ch
 
 def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
     # Without a request the user's language is unknown.
-    texts = calls.page_call(request).texts if request is not None else texts_in(ENGLISH)
+    texts = calls.read_call(request).texts if request is not None else texts_in(ENGLISH)
     notify_old_number(current_site(), old, texts)
 
 

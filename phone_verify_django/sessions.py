@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, models, transaction
@@ -29,6 +30,11 @@ from .site import current_site
 def notes(request: HttpRequest) -> Notes:
     """Return our notes in the session of this request."""
     return Notes(request.session)
+
+
+def is_sent(request: HttpRequest) -> bool:
+    """Return whether the client sends a session, without reading it."""
+    return hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 def messages(request: HttpRequest) -> Messages:

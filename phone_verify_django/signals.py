@@ -18,12 +18,13 @@ from django.db import close_old_connections
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from phone_verify.events.record import VerificationEvent
+from phone_verify.events.record import FilteredListener, VerificationEvent
 from phone_verify.events.signals import (
     DELIVERY_FAILED,
     LIMIT_ALARM,
     VERIFICATION_FAILED,
     VERIFICATION_LOCKED,
+    possible_signals,
     signals_of,
 )
 from phone_verify.model import Redeemed
@@ -83,9 +84,20 @@ def send_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeem
 def on_event(happened: VerificationEvent) -> None:
     """Handle an event of the core: send the signals for it."""
     for name in signals_of(happened):
-        signal = _SIGNALS[name]
-        if signal.has_listeners(type(happened)):
-            _send(signal, happened)
+        if _has_receivers(name):
+            _send(_SIGNALS[name], happened)
+
+
+def _may_be_received(verb: str, outcome: str) -> bool:
+    return any(_has_receivers(name) for name in possible_signals(verb, outcome))
+
+
+#: The listener of the core's events.
+listener = FilteredListener(on_event, _may_be_received)
+
+
+def _has_receivers(name: str) -> bool:
+    return _SIGNALS[name].has_listeners(VerificationEvent)
 
 
 def _send(signal: Signal, happened: VerificationEvent) -> None:

@@ -173,7 +173,7 @@ setting_changed.connect(forget)
 def _built() -> Site:
     try:
         given = site_config()
-        site = given.site(listeners=[signals.on_event, alarm_mail.on_event], **_overrides)
+        site = given.site(listeners=[signals.listener, alarm_mail.listener], **_overrides)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from error.__cause__
     given.warn_without_channel()

@@ -35,7 +35,7 @@ from phone_verify.staff.pages import METHODS, answer
 from phone_verify.staff.rendering import message_of, render, render_parts, staff_texts, title_of, trail_of
 
 from . import app_settings
-from .calls import page_call
+from .calls import read_call
 from .site import current_site, site_config
 
 log = logging.getLogger("phone_verify")
@@ -128,7 +128,7 @@ def _call(request: HttpRequest, path: str) -> StaffCall:
         language=named(get_language() or "") or ENGLISH,
         author=f"user {request.user.pk}",
         session=request.session,
-        address=call_address(site, page_call(request)),
+        address=call_address(site, read_call(request)),
         zone=timezone.get_current_timezone(),
         aggregates=lambda: _aggregates(app_settings.read().ledger),
     )

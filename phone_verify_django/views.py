@@ -67,7 +67,7 @@ class PageView(View):
     @cached_property
     def call(self) -> ApiRequest:
         """The request as the core reads it, without the signed-in user."""
-        return calls.page_call(self.request)
+        return calls.read_call(self.request)
 
     @cached_property
     def user_call(self) -> ApiRequest:

@@ -75,18 +75,15 @@ def _handle(part: str, rest: str | None = None) -> Response:
         body = read_body(body_limit(path))
     except BrokenBodyError:
         return make_response(invalid("The request body was incomplete."), here)
-    call = read_call(path, body=body)
+    issues_tokens, can_stream = here.accounts.token_for_user is not None, STREAMS in request.environ
+    call = read_call(path, body=body, token=presented(), issues_tokens=issues_tokens, can_stream=can_stream)
     if presented_key(here.site, call.headers) is not None:
-        # Neither the session nor the site's tokens are read for another program.
-        return _reply(
-            here, run(for_program(here.site, here.site.verifier.flows, replace(call, can_stream=_can_stream())))
-        )
-    issues_tokens = here.accounts.token_for_user is not None
+        # Neither the session nor the user of a token is looked up for another program.
+        return _reply(here, run(for_program(here.site, here.site.verifier.flows, call)))
     if request.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
         here.accounts.require()  # before the proof is consumed
-    call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=_can_stream())
     by_token, client_of = call.token is not None, of_request() if accepts_client(path, call.method) else None
-    wants_user = needs_user(path, call.method, identified=by_token or (bool(session) and client_of is None))
+    wants_user = needs_user(path, call.method, identified=lambda: by_token or (client_of is None and bool(session)))
     # A user's token is not looked up for every call, unless it could be a client's.
     if wants_user or (by_token and client_of is not None):
         call = with_token_user(call) if by_token else with_session_data(call)
@@ -111,10 +108,6 @@ def _handle(part: str, rest: str | None = None) -> Response:
     if isinstance(result, ApiResponse):
         notes().keep_started(result.started)
     return _reply(here, result)
-
-
-def _can_stream() -> bool:
-    return STREAMS in request.environ
 
 
 def _reply(here: AppState, result: ApiResponse | ApiStream) -> Response:

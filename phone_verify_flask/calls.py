@@ -9,8 +9,9 @@ from typing import Any
 from flask import Response, current_app, request
 from werkzeug.wsgi import get_input_stream
 
-from phone_verify.api import ApiRequest, ApiResponse, SessionUser
+from phone_verify.api import ApiRequest, ApiResponse
 from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
+from phone_verify.http.headers import EnvironHeaders
 
 from .state import AppState, current_state
 
@@ -22,21 +23,30 @@ class BrokenBodyError(Exception):
     """The request body ended early."""
 
 
-def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None = None) -> ApiRequest:
+def read_call(
+    path: str,
+    *,
+    body: bytes | None = b"",
+    token: str | None = None,
+    issues_tokens: bool = False,
+    can_stream: bool = False,
+) -> ApiRequest:
     """Return the current request as a request for `path` under the mount."""
     environ = request.environ
     return ApiRequest(
         method=request.method,
         path=path,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=EnvironHeaders(environ),
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
         cookie=_cookie_value(COOKIE),
         device_cookie=_cookie_value(DEVICE_COOKIE),
         peer=_peer(environ),
-        user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
         language=_language(),
+        token=token,
+        issues_tokens=issues_tokens,
+        can_stream=can_stream,
     )
 
 

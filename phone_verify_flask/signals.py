@@ -10,19 +10,19 @@ receiver. (An exception of a receiver of Flask-Login's `user_logged_in` does sto
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from blinker import NamedSignal, Namespace
 from flask import Flask, current_app
 
 from phone_verify import PhoneNumber
-from phone_verify.events.record import VerificationEvent
+from phone_verify.events.record import FilteredListener, VerificationEvent
 from phone_verify.events.signals import (
     DELIVERY_FAILED,
     LIMIT_ALARM,
     VERIFICATION_FAILED,
     VERIFICATION_LOCKED,
+    possible_signals,
     signals_of,
 )
 from phone_verify.model import Redeemed
@@ -66,14 +66,17 @@ def send_phone_changed(user: Any, old: PhoneNumber, new: PhoneNumber) -> None:
     _send(phone_changed, _app(), user=user, old=old, new=new)
 
 
-def listener(app: Flask) -> Callable[[VerificationEvent], None]:
+def listener(app: Flask) -> FilteredListener:
     """Return the event listener that sends the application's signals."""
 
     def on_event(happened: VerificationEvent) -> None:
         for name in signals_of(happened):
             _send(_signals[name], app, happened=happened)
 
-    return on_event
+    def accepts(verb: str, outcome: str) -> bool:
+        return any(_signals[name].has_receivers_for(app) for name in possible_signals(verb, outcome))
+
+    return FilteredListener(on_event, accepts)
 
 
 def _send(signal: NamedSignal, app: Flask, **values: Any) -> None:

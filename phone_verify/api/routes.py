@@ -48,14 +48,15 @@ _OF_SERVICES = re.compile(r"v1/(verifications|session|token)(/.*)?", re.DOTALL)
 _FOR_CLIENTS = re.compile(r"v1/verifications(/[^/]+/(resend|check))?")
 
 
-def needs_user(path: str, method: str, *, identified: bool) -> bool:
+def needs_user(path: str, method: str, *, identified: Callable[[], bool]) -> bool:
     """Return whether a call needs the signed-in user, and the session's notes.
 
-    `identified` is whether the client sends a session or a token: without one a start or resend
-    reads no session and no account.
+    `identified` returns whether the client sends a session or a token: without one a start or resend
+    reads no session and no account. It is not called for other calls, since it may touch the session.
     """
-    sends = identified and method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path) is not None
-    return sends or (path, method) in _NEEDS_USER
+    if method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path):
+        return identified()
+    return (path, method) in _NEEDS_USER
 
 
 def accepts_client(path: str, method: str) -> bool:
@@ -65,11 +66,18 @@ def accepts_client(path: str, method: str) -> bool:
 
 def methods_of(path: str) -> Sequence[str]:
     """Return the methods that a call to this path may have; none for an unknown path."""
+    found = _found(path)
+    return () if found is None else found[1]
+
+
+def _found(path: str) -> tuple[dict[str, Handler], Sequence[str], dict[str, Any]] | None:
+    """Return the handlers of a path, the methods that a call to it may have, and what its pattern names."""
     for pattern, handlers in _ROUTES:
-        if re.fullmatch(pattern, path):
+        if match := re.fullmatch(pattern, path):
             # Not for webhooks: their GET has side effects.
-            return [*handlers, "HEAD"] if "GET" in handlers and path.startswith("v1/") else [*handlers]
-    return ()
+            answers_head = "GET" in handlers and path.startswith("v1/")
+            return handlers, [*handlers, *(["HEAD"] if answers_head else [])], match.groupdict()
+    return None
 
 
 def body_limit(path: str) -> int:
@@ -113,26 +121,23 @@ async def dispatch(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRes
 
 
 async def _route(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
-    for pattern, handlers in _ROUTES:
-        match = re.fullmatch(pattern, call.path)
-        if match is None:
-            continue
-        allowed = methods_of(call.path)
-        if call.method == "OPTIONS" and call.path.startswith("v1/"):
-            # It says nothing about a verification. `cors_headers` adds what a browser needs.
-            return ApiResponse(204, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
-        if call.method not in allowed:
-            return problem(405, "method_not_allowed", "Method not allowed.", allow=allowed)
-        admitted = await access_keys.with_key(site, flows, call)
-        if isinstance(admitted, ApiResponse):
-            return admitted
-        flows, call = admitted
-        arguments: dict[str, Any] = match.groupdict()
-        # A key is of one service: a verification of another one is unknown to it.
-        if call.access_key is None and _OF_SERVICES.fullmatch(call.path):
-            flows = await service_of_call(site, flows, arguments.get("id"))
-        return await handlers["GET" if call.method == "HEAD" else call.method](site, flows, call, **arguments)
-    return problem(404, "not_found", "Not found.")
+    found = _found(call.path)
+    if found is None:
+        return problem(404, "not_found", "Not found.")
+    handlers, allowed, arguments = found
+    if call.method == "OPTIONS" and call.path.startswith("v1/"):
+        # It says nothing about a verification. `cors_headers` adds what a browser needs.
+        return ApiResponse(204, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
+    if call.method not in allowed:
+        return problem(405, "method_not_allowed", "Method not allowed.", allow=allowed)
+    admitted = await access_keys.with_key(site, flows, call)
+    if isinstance(admitted, ApiResponse):
+        return admitted
+    flows, call = admitted
+    # A key is of one service: a verification of another one is unknown to it.
+    if call.access_key is None and _OF_SERVICES.fullmatch(call.path):
+        flows = await service_of_call(site, flows, arguments.get("id"))
+    return await handlers["GET" if call.method == "HEAD" else call.method](site, flows, call, **arguments)
 
 
 def _finish(call: ApiRequest, answer: ApiResult) -> ApiResult:

@@ -44,6 +44,8 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     if isinstance(order, ApiResponse):
         return order
     fields, extra = order
+    if extra:
+        call = replace(call, extra=extra)
     if "region" in fields:
         fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
@@ -84,7 +86,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
             owned=phone in current_numbers(call),
             by_client=True,
             proof=fields.get("proof"),
-            client=client_facts(site, replace(call, extra=extra)),
+            client=client_facts(site, call),
             oauth_client=call.client,
             access_key=call.key_id,
         )
@@ -152,6 +154,8 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if isinstance(order, ApiResponse):
         return order
     fields, extra = order
+    if extra:
+        call = replace(call, extra=extra)
     if refused := refused_order(flows, call, fields):
         return refused
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
@@ -175,7 +179,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
             address=address,
             owned=owned,
             by_client=True,
-            client=client_facts(site, replace(call, extra=extra)),
+            client=client_facts(site, call),
             oauth_client=call.client,
             access_key=call.key_id,
         )

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codes import TAG_LENGTH
 from ..exchange import WebhookResult
 from ..lines import served_by
 from ..model import Outcome, Receipt, Redeemed, Verification
-from ..phone import PhoneNumber
 
 if TYPE_CHECKING:
     from ..ledger.values import Alarm
@@ -77,6 +76,21 @@ class VerificationEvent:
 Listener = Callable[[VerificationEvent], object]
 
 
+@dataclass(frozen=True, slots=True)
+class FilteredListener:
+    """A listener of some events only: `accepts` returns whether it receives those of a verb and an outcome.
+
+    An event that no listener accepts is not built, so `accepts` is called for each operation and must be cheap.
+    """
+
+    listener: Listener
+    accepts: Callable[[str, str], bool]
+
+    def __call__(self, event: VerificationEvent) -> None:
+        """Call the listener."""
+        self.listener(event)
+
+
 class Telemetry(Protocol):
     """Measures and traces operations, if the site has configured that."""
 
@@ -98,8 +112,12 @@ class EventBus:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether any listener is active. If not, no record is built."""
-        return bool(self.listeners) or events_log.isEnabledFor(logging.INFO) or self._measured
+        """Whether any listener is active, for some events at least."""
+        return bool(self.listeners) or self._receives_all
+
+    def accepts(self, verb: str, outcome: str) -> bool:
+        """Return whether a record of this verb and outcome has a receiver. If not, it need not be built."""
+        return self._receives_all or any(_accepts(listener, verb, outcome) for listener in self.listeners)
 
     def span(self, verb: str) -> AbstractContextManager[object]:
         """Return the context manager in which an operation runs."""
@@ -110,45 +128,57 @@ class EventBus:
         if events_log.isEnabledFor(logging.INFO):
             events_log.info("%s", event, extra={"phone_verify": asdict(event)})
         measures = [self.telemetry.count] if self.telemetry is not None and self._measured else []
-        for listener in [*self.listeners, *measures]:
+        accepting = [each for each in self.listeners if _accepts(each, event.verb, event.outcome)]
+        for listener in [*accepting, *measures]:
             try:
                 listener(event)
             except Exception:  # a listener is external code, and must not break a login
                 log.exception("a listener of phone_verify's events failed")
 
     @property
+    def _receives_all(self) -> bool:
+        return events_log.isEnabledFor(logging.INFO) or self._measured
+
+    @property
     def _measured(self) -> bool:
         return self.telemetry is not None and self.telemetry.on
 
 
-def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | None) -> VerificationEvent:
-    """Return the record of an operation that returned `result`, without its durations."""
-    facts: dict[str, Any] = {}
+def _accepts(listener: Listener, verb: str, outcome: str) -> bool:
+    return not isinstance(listener, FilteredListener) or listener.accepts(verb, outcome)
+
+
+def outcome_of(result: object) -> str:
+    """Return the `outcome` of an operation that returned `result`."""
     match result:
-        case Outcome(reason=reason, verification=record):
-            facts = {} if record is None else _facts(record)
-            outcome = OK if reason is None else reason.value
+        case Outcome(reason=reason):
+            return OK if reason is None else reason.value
         case Redeemed():
-            facts = {
+            return OK
+        case WebhookResult():
+            outcome = "rejected" if result.rejected else "not_attested" if result.unattested else "no_effect"
+            return OK if result.verified else UNAVAILABLE if result.unavailable else outcome
+        case None:
+            return "invalid_proof"
+        case _:
+            raise TypeError(f"unexpected result type {type(result).__name__}")
+
+
+def facts_of(result: object) -> dict[str, Any]:
+    """Return the fields of an event that come from the result of its operation."""
+    match result:
+        case Outcome(verification=Verification() as record):
+            return _facts(record)
+        case Redeemed():
+            return {
                 "channel": str(result.channel),
                 "purpose": result.purpose,
                 "service": result.service,
                 "phone": result.phone.hint,
                 "tag": result.verification_id[:TAG_LENGTH],
             }
-            outcome = OK
-        case WebhookResult():
-            outcome = "rejected" if result.rejected else "not_attested" if result.unattested else "no_effect"
-            outcome = OK if result.verified else UNAVAILABLE if result.unavailable else outcome
-        case None:
-            outcome = "invalid_proof"
         case _:
-            raise TypeError(f"unexpected result type {type(result).__name__}")
-    if phone is not None:
-        facts.setdefault("phone", phone.hint)
-    if tag is not None:
-        facts.setdefault("tag", tag)
-    return VerificationEvent(verb, outcome, **facts)
+            return {}
 
 
 def _facts(record: Verification) -> dict[str, Any]:
@@ -173,18 +203,16 @@ class ProviderUse:
     route: str | None = None
     fraud: str | None = None
 
-    def added_to(self, event: VerificationEvent) -> VerificationEvent:
-        """Return the event with the time, the segments, the price, the route and the fraud guard's decision."""
-        price = None if self.receipt.price is None else f"{self.receipt.price:f}"
-        return replace(
-            event,
-            provider_seconds=self.seconds,
-            parts=self.receipt.parts,
-            price=price,
-            currency=self.receipt.currency,
-            route=self.route,
-            fraud=self.fraud,
-        )
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of an event: time, segments, price, route and the decision of the fraud guard."""
+        return {
+            "provider_seconds": self.seconds,
+            "parts": self.receipt.parts,
+            "price": None if self.receipt.price is None else f"{self.receipt.price:f}",
+            "currency": self.receipt.currency,
+            "route": self.route,
+            "fraud": self.fraud,
+        }
 
 
 #: The current operation's use of providers. A context variable, so that concurrent operations do

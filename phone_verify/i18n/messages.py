@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 
 from ..before_send import ClientFacts
 from ..model import Channel
@@ -79,16 +80,11 @@ def message_writer(
             minutes = max(1, int(life.total_seconds() // 60))
             return own.format(code=code, site=site_name, minutes=language.number(minutes)) + end
 
-        def candidates() -> Iterator[str]:
-            yield texts.message(code, life, site_name) + end
-            yield texts.short_message(code, site_name) + end
-            if end:
-                yield texts.short_message(code, "") + end
-
-        whole = next(candidates())
+        whole = texts.message(code, life, site_name) + end
         if channel is not Channel.SMS:
             return whole
-        return next((text for text in candidates() if _fits(text, for_app=bool(android_hash))), whole)
+        shorter = (texts.short_message(code, name) + end for name in ([site_name, ""] if end else [site_name]))
+        return next((text for text in chain([whole], shorter) if _fits(text, for_app=bool(android_hash))), whole)
 
     return write
 

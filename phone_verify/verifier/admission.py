@@ -55,12 +55,16 @@ class Sends:
         self._parts, self._tag, self.source, self.trusted = parts, tag, source, trusted
         self.of_phone = phone_quotas(parts, tag, purpose, source, trusted=trusted)
         refused = refusal_gates(parts, tag, source, trusted=trusted, reserved=reserved)
-        self.leases = source.leases(parts.keyring)
         self._own = source_quotas(parts, source, trusted=trusted, reserved=reserved)
         of_all = quotas_of_all(parts.policy, parts.keyring, phone, reserved=reserved)
         self._shared = [*of_all, *quotas_of_service(parts, phone, reserved=reserved), *refused]
         self._counted: tuple[Sequence[Quota], Counted] | None = None
         self._guarding: Guarding | None = None
+
+    @property
+    def leases(self) -> Quota | None:
+        """The quota of the client's orders that may lease a line, or None if the client is unknown."""
+        return self.source.leases(self._parts.keyring)
 
     async def count(self) -> Counted | Denied:
         """Count the order in the quotas that span phones, or return the denial."""
@@ -237,7 +241,7 @@ class Admission:
         if isinstance(admitted, Denied):
             await sends.uncount()
             return admitted
-        return replace(admitted, leases=sends.leases)
+        return replace(admitted, leases=sends.leases) if admitted.channel is Channel.INBOUND_CALL else admitted
 
     async def _refusal(
         self,

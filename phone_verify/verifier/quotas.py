@@ -50,7 +50,8 @@ def source_quotas(parts: Components, source: Source, *, trusted: bool, reserved:
     """
     policy, bucket, starter = parts.policy, parts.keyring.bucket, Source(key=source.starter)
     limit_of_source, around = source.sends(policy), source.around
-    of_service = None if source.is_program else source.bucket(parts.keyring, _of_service(parts, "address"))
+    counts_at_service = parts.quotas.per_address and not source.is_program
+    of_service = source.bucket(parts.keyring, _of_service(parts, "address")) if counts_at_service else None
     wanted = [
         (source.bucket(parts.keyring, "address"), limit_of_source, False),
         (of_service, parts.quotas.per_address, False),
@@ -73,7 +74,7 @@ def quotas_of_all(policy: Policy, keyring: Keyring, phone: PhoneNumber, *, reser
 
 def quotas_of_service(parts: Components, phone: PhoneNumber, *, reserved: bool) -> list[Quota]:
     """Return the quotas of the number's prefix and of all numbers at this service."""
-    prefix = parts.keyring.bucket(_of_service(parts, "prefix"), phone.prefix)
+    prefix = parts.keyring.bucket(_of_service(parts, "prefix"), phone.prefix) if parts.quotas.per_prefix else None
     wanted = [(prefix, parts.quotas.per_prefix, True), (_of_service(parts, "total"), parts.quotas.total, True)]
     return _with_reserve(wanted, reserved=reserved)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
+from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, facts_of, outcome_of
 from ..phone import PhoneNumber
 from .server_code import ServerOperations
 
@@ -21,7 +20,10 @@ def operation(
 ) -> Callable[
     [Callable[Concatenate[V, P], Coroutine[Any, Any, T]]], Callable[Concatenate[V, P], Coroutine[Any, Any, T]]
 ]:
-    """Emit an event with the outcome, the duration, the access key and the time spent on providers."""
+    """Emit an event with the outcome, the duration, the access key and the time spent on providers.
+
+    It is built only if a listener accepts the outcome.
+    """
 
     def around(
         flow: Callable[Concatenate[V, P], Coroutine[Any, Any, T]],
@@ -31,15 +33,19 @@ def operation(
             events, ticks = self.events, self.ticks
             if not events.has_listeners:
                 return await flow(self, *args, **kwargs)
-            phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
-            key = str(kwargs.get("access_key") or "") or None
+            result, outcome = None, UNAVAILABLE
             with events.span(name), collect_provider_use() as use:
-                began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
+                began = ticks()
                 try:
                     result = await flow(self, *args, **kwargs)
-                    record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
+                    outcome = outcome_of(result)
                 finally:
-                    events.emit(use.added_to(replace(record, seconds=ticks() - began, access_key=key)))
+                    if events.accepts(name, outcome):
+                        phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
+                        asked_for = {} if phone is None else {"phone": phone.hint, "tag": self.keyring.tag(phone)}
+                        key = str(kwargs.get("access_key") or "") or None
+                        facts = {**asked_for, **facts_of(result), **use.facts()}
+                        events.emit(VerificationEvent(name, outcome, seconds=ticks() - began, access_key=key, **facts))
                 return result
 
         return wrapper

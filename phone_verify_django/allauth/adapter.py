@@ -181,7 +181,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     @property
     def _address(self) -> str | None:
-        return call_address(current_site(), calls.page_call(self.request))
+        return call_address(current_site(), calls.read_call(self.request))
 
     @property
     def _texts(self) -> Texts:

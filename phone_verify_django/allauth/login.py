@@ -156,7 +156,7 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
 
 def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpResponse) -> None:
     site = current_site()
-    trusted = device_cookie(site, calls.page_call(request), redeemed, last_number.id_for_device(request))
+    trusted = device_cookie(site, calls.read_call(request), redeemed, last_number.id_for_device(request))
     calls.remember(request, response, site, trusted)
 
 

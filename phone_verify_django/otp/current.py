@@ -14,7 +14,7 @@ from phone_verify.http.client_address import call_address
 from phone_verify.http.site import Site
 
 from ..calls import facts as facts_of
-from ..calls import page_call
+from ..calls import read_call
 from ..site import current_site, site_of
 
 _request: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.request", default=None)
@@ -33,7 +33,7 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def address() -> str | None:
     """Return the address of the current client, or None if unknown."""
     request = _request.get()
-    return None if request is None else call_address(current_site(), page_call(request))
+    return None if request is None else call_address(current_site(), read_call(request))
 
 
 def facts() -> ClientFacts | None:

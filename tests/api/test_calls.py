@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -287,6 +288,19 @@ def test_early_resend_is_not_reported_as_too_many_attempts() -> None:
     answer = ask(target, "POST", path, {}, headers=header)
     assert problem(answer) == (429, "too_many_requests")
     assert document(answer)["detail"] == "You can't get another code yet."
+
+
+def test_route_of_a_call_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    matched: list[str] = []
+    fullmatch = re.fullmatch
+
+    def record(pattern: str, text: str, *flags: int) -> re.Match[str] | None:
+        matched.append(pattern)
+        return fullmatch(pattern, text, *flags)
+
+    monkeypatch.setattr(re, "fullmatch", record)
+    ask(site(Harness(sms())), "POST", "v1/verifications", {"phone": PHONE.e164})
+    assert matched.count("v1/verifications") == 1
 
 
 def test_unknown_purpose_names_the_allowed_ones() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from phone_verify.api import bodies
 from phone_verify.http import cookies
 from phone_verify.http.call import ApiRequest, ApiResponse
+from phone_verify.http.headers import EnvironHeaders
 from phone_verify.http.qr import svg_data_uri
 from phone_verify.i18n.messages import message_writer
 from phone_verify.model import Channel
@@ -31,6 +32,30 @@ def test_cookie_keeps_the_last_five_verifications() -> None:
 @given(st.text(max_size=300))
 def test_any_cookie_text_is_read_without_error(text: str) -> None:
     assert cookies.pairs(text) == [] or all(len(id) == 44 and len(secret) == 22 for id, secret in cookies.pairs(text))
+
+
+def test_headers_have_names_in_lower_case() -> None:
+    environ = {
+        "HTTP_USER_AGENT": "app",
+        "CONTENT_TYPE": "text/plain",
+        "HTTP_X_A": "",
+        "SERVER_NAME": "x",
+        "wsgi.input": 1,
+    }
+    headers = EnvironHeaders(environ)
+    assert dict(headers) == {"user-agent": "app", "content-type": "text/plain", "x-a": ""}
+    assert [headers.get(name) for name in ("user-agent", "content-type", "origin", "server-name")] == [
+        "app",
+        "text/plain",
+        None,
+        None,
+    ]
+    assert ("x-a" in headers, "server-name" in headers, len(headers)) == (True, False, 3)
+
+
+def test_header_with_underscore_is_not_the_content_type() -> None:
+    headers = EnvironHeaders({"HTTP_CONTENT_TYPE": "text/html", "HTTP_CONTENT_LENGTH": "1"})
+    assert (dict(headers), headers.get("content-type")) == ({}, None)
 
 
 def test_secret_header_precedes_the_cookie() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from phone_verify import delivery
 from phone_verify.drivers.base import Ability
 from phone_verify.exchange import Exchange, HttpRequest
 from phone_verify.model import CodeSource, Receipt, Status
@@ -106,3 +107,17 @@ def test_order_without_reference_or_role_is_not_closed() -> None:
         id, secret = harness.begun()
         assert harness.verifier.check(id, secret, each.codes[0]).ok
     assert driver.closed == []
+
+
+def test_roles_are_examined_only_where_they_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a driver has a role takes as long as five keyed digests to find out."""
+
+    class Slow(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            raise AssertionError(f"{instance} was examined")
+
+    for role in ("ReportsDelivery", "ClosesOrders", "Retries", "TakesUserTokens", "LeasesLines"):
+        monkeypatch.setattr(delivery, role, Slow(role, (), {}))
+    harness = Harness(driver := sms(Receipt()))
+    id, secret = harness.begun()
+    assert harness.verifier.check(id, secret, driver.codes[0]).proof

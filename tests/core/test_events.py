@@ -17,12 +17,13 @@ from phone_verify.config.settings import Settings
 from phone_verify.config.site import build_site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.events.record import LABELS, EventBus, VerificationEvent
+from phone_verify.events.record import LABELS, EventBus, FilteredListener, VerificationEvent
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.model import Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
+from phone_verify.verifier import reporting
 from tests.cases import in_one_test
 
 from .harness import (
@@ -202,6 +203,37 @@ def test_no_event_is_built_without_a_listener() -> None:
         assert harness.parts.events.has_listeners
     finally:
         logging.getLogger("phone_verify.events").setLevel(logging.NOTSET)
+
+
+def test_event_that_no_listener_accepts_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[VerificationEvent] = []
+    received: list[str] = []
+    accepting = FilteredListener(lambda event: received.append(event.outcome), lambda *event: event in accepted)
+    accepted: list[tuple[str, ...]] = []
+
+    def build(*args: Any, **more: Any) -> VerificationEvent:
+        built.append(VerificationEvent(*args, **more))
+        return built[-1]
+
+    monkeypatch.setattr(reporting, "VerificationEvent", build)
+    driver = sms()
+    harness = Harness(driver, listeners=[accepting])
+    id, secret = harness.begun()
+    harness.verifier.check(id, secret, wrong(driver.codes[0]))
+    assert (built, received) == ([], [])
+    accepted.append(("check", "wrong_code"))
+    harness.verifier.check(id, secret, wrong(driver.codes[0]))
+    harness.verifier.check(id, secret, driver.codes[0])
+    assert (len(built), received) == (1, ["wrong_code"])
+
+
+def test_event_reaches_only_the_listeners_that_accept_it() -> None:
+    filtered: list[VerificationEvent] = []
+    all_events: list[VerificationEvent] = []
+    bus = EventBus([FilteredListener(filtered.append, lambda verb, _: verb == "alarm"), all_events.append])
+    bus.emit(VerificationEvent("start", "ok"))
+    bus.emit(alarm := VerificationEvent("alarm", "80"))
+    assert (filtered, len(all_events)) == ([alarm], 2)
 
 
 # Listeners by name

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import UnusableServiceError
 from phone_verify.exchange import WebhookRequest
@@ -374,3 +375,22 @@ def test_channels_of_the_limited_router_are_what_pages_offer() -> None:
     shop = Verifier(replace(harness.parts, router=router, service="shop"))
     assert list(shop.channels) == [Channel.FLASH_CALL]
     assert shop.start(PHONE, channel=SMS).reason is Reason.CHANNEL_UNAVAILABLE
+
+
+def test_no_key_is_derived_for_a_quota_that_cannot_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived: list[str] = []
+    bucket = Keyring.bucket
+
+    def record(keyring: Keyring, kind: str, value: str) -> str:
+        derived.append(kind)
+        return bucket(keyring, kind, value)
+
+    monkeypatch.setattr(Keyring, "bucket", record)
+    harness = Harness(sms(), Caller([Receipt("1", line=LINE)]), sends_per_hour=5)
+    harness.begun(address="192.0.2.1")
+    assert sorted(derived) == ["address", "own", "prefix", "service:default:refused", "wrong"]
+    harness.begun(CALL, phone=OTHER_PHONE, address="192.0.2.1")
+    assert derived.count("leases") == 1
+    derived.clear()
+    begun(of_service(harness, quotas=SendQuotas(per_address=9, per_prefix=9)), phone=OTHER_PHONE, address="192.0.2.1")
+    assert {"service:shop:address", "service:shop:prefix"} <= set(derived)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.dispatch import Signal
@@ -37,6 +38,24 @@ def request_of(user: Any = None) -> HttpRequest:
 def somebody(name: str, **fields: Any) -> User:
     """A user without a password."""
     return User.objects.create_user(name, **fields)
+
+
+@contextmanager
+def session_steps() -> Iterator[list[str]]:
+    """Collect `load` and `save` for each step of sessions in the database."""
+    steps: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+
+        def record(name: str, done: Any) -> None:
+            def step(*args: Any, **more: Any) -> Any:
+                steps.append(name)
+                return done(*args, **more)
+
+            patched.setattr(SessionStore, name, step)
+
+        record("load", SessionStore.load)
+        record("save", SessionStore.save)
+        yield steps
 
 
 @contextmanager

@@ -16,19 +16,22 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 
 from phone_verify import PhoneNumber
+from phone_verify.api import verifications
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
+from phone_verify_django import api_views
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
 from tests.clients import Browser, DjangoCarrier
 
 from .conftest import PHONE, Network, verified
+from .factories import session_steps
 
 Configure = Callable[..., None]
 
@@ -55,6 +58,23 @@ def test_user_signs_in_by_code_and_out(visitor: Browser, network: Network) -> No
     assert visitor.call("HEAD", "v1/session").status == 200
     assert visitor.call("DELETE", "v1/session").status == 204
     assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_start_and_check_build_one_call_each(
+    visitor: Browser, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(*_: object, **__: object) -> Any:
+        raise AssertionError("the call was copied")
+
+    monkeypatch.setattr(api_views, "replace", copy)
+    monkeypatch.setattr(verifications, "replace", copy)
+    assert verified(visitor, network)["proof"]
+
+
+def test_call_does_not_copy_the_headers(network: Network) -> None:
+    request = RequestFactory().post("/", {"phone": PHONE}, content_type="application/json")
+    assert api_views.api(request, "v1/verifications").status_code == 201
+    assert "headers" not in vars(request)  # Django's copy, made at the first use
 
 
 def test_second_login_finds_user_and_updates_the_date(visitor: Browser, network: Network) -> None:
@@ -135,6 +155,30 @@ def test_start_without_session_reads_no_user_or_session(
         answer = start(client)
     assert answer.status_code == 201
     assert answer["Vary"] == "Origin"
+
+
+def test_only_calls_that_need_the_session_touch_it(
+    client: Client, visitor: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", resend_after=0)
+    client.force_login(User.objects.create_user("someone"))
+    session = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    with session_steps() as steps:
+        started = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
+        one = f"v1/verifications/{started['id']}"
+        assert steps == []
+        for method, path, fields in (
+            ("GET", one, None),
+            ("POST", f"{one}/check", {"code": network.code}),
+            ("DELETE", one, None),
+            ("GET", "v1/health", None),
+        ):
+            answer = visitor.call(method, path, fields, headers=session, secret=started["secret"])
+            assert answer.status in (200, 204)
+            assert (steps, answer.headers.get("vary")) == ([], "Origin")
+        # The session of a user knows what it has started.
+        assert visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers=session).status == 201
+        assert steps == ["load", "save"]
 
 
 def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:

@@ -20,6 +20,8 @@ from phone_verify_django.services.keys_store import OrmKeyStore
 from phone_verify_django.services.models import AccessKeyRow
 from phone_verify_django.site import current_site
 
+from .factories import session_steps
+
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admin_urls")]
 
 LIST = "/admin/phone_verify_services/accesskeyrow/"
@@ -58,6 +60,16 @@ def created(browser: Client, **fields: Any) -> str:
     assert answer.status_code == 200
     [text] = re.findall(r'readonly value="(pv_[^"]+)"', answer.content.decode())
     return str(text)
+
+
+def test_call_with_a_key_touches_no_session() -> None:
+    browser = staff("add_accesskeyrow", "view_accesskeyrow")
+    headers = {"Authorization": f"Bearer {created(browser)}"}
+    with session_steps() as steps:
+        answer = browser.post(
+            "/phone/v1/verifications", {"phone": "+989120000000"}, content_type="application/json", headers=headers
+        )
+    assert (answer.status_code, steps, answer.cookies) == (201, [], {})
 
 
 def test_new_key_is_shown_once() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from phone_verify.events.opentelemetry import OpenTelemetry
 from phone_verify.events.record import VerificationEvent
 from phone_verify.exchange import HttpResponse
+from phone_verify.verifier import reporting
 from phone_verify_django import signals
 from phone_verify_django.signals import delivery_failed, limit_alarm, verification_failed, verification_locked
 from tests.clients import Browser, DjangoCarrier
@@ -66,6 +68,25 @@ def test_success_sends_no_failure_signal(browser: Browser, network: Network) -> 
         assert browser.call("POST", begun(browser), {"code": network.code}).status == 200
         browser.call("POST", "v1/verifications", {"phone": PHONE})
     assert told == []
+
+
+def test_event_is_built_only_for_receivers(browser: Browser, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def build(*args: Any, **more: Any) -> VerificationEvent:
+        built.append(args)
+        return VerificationEvent(*args, **more)
+
+    monkeypatch.setattr(reporting, "VerificationEvent", build)
+    # It receives all events, and is on once another test has loaded the SDK.
+    monkeypatch.setattr(OpenTelemetry, "on", False)
+    check = begun(browser)
+    browser.call("POST", check, {"code": network.wrong})
+    assert built == []
+    with heard(verification_failed) as told:
+        browser.call("POST", check, {"code": network.wrong})
+        browser.call("POST", check, {"code": network.code})
+    assert (built, len(told)) == ([("check", "wrong_code")], 1)
 
 
 def test_failed_delivery_is_signalled(browser: Browser, network: Network, configure: Configure) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import EnvironBuilder
 
+from phone_verify.api import verifications
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import COOKIE
+from phone_verify_flask import api_blueprint
 
 from .sites import PHONE, cookie_line, is_problem, make, proof, start
 
@@ -36,6 +40,32 @@ def test_api_signs_in_and_out() -> None:
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
 
 
+def test_start_and_check_build_one_call_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(*_: object, **__: object) -> Any:
+        raise AssertionError("the call was copied")
+
+    monkeypatch.setattr(api_blueprint, "replace", copy)
+    monkeypatch.setattr(verifications, "replace", copy)
+    made = make()
+    assert proof(made.app.test_client(), made)
+
+
+def test_call_does_not_copy_the_headers() -> None:
+    class Environ(dict[str, Any]):
+        copies = 0
+
+        def items(self) -> Any:
+            self.copies += 1
+            return super().items()
+
+    made = make()
+    builder = EnvironBuilder(VERIFICATIONS, method="POST", json={"phone": PHONE}, headers={"Accept-Language": "ru"})
+    environ, statuses = Environ(builder.get_environ()), []
+    made.app(environ, lambda status, headers: statuses.append(status))
+    assert (statuses, environ.copies) == (["201 CREATED"], 1)  # Flask's own, for the cookie of the session
+    assert "ваш код" in made.transport.notices[-1].message
+
+
 def test_start_and_check_read_no_user_or_session() -> None:
     made = make()
     client = made.app.test_client()
@@ -50,6 +80,32 @@ def test_start_and_check_read_no_user_or_session() -> None:
     made.asked.clear()
     signed_in.get(SESSION)
     assert made.asked == ["load"]
+
+
+def test_only_calls_that_need_the_session_touch_it() -> None:
+    class Sessions(SecureCookieSessionInterface):
+        opened: SecureCookieSession
+
+        def open_session(self, app: Flask, request: Any) -> SecureCookieSession:
+            self.opened = SecureCookieSession({"seen": "before"})
+            return self.opened
+
+    made = make()
+    started = start(made.app.test_client())
+    made.app.session_interface = sessions = Sessions()
+    one, secret = f"{VERIFICATIONS}/{started['id']}", {"Verification-Secret": started["secret"]}
+
+    def touches(method: str, path: str, **body: Any) -> bool:
+        # Without Flask-Login's function after each request, which reads the session.
+        with made.app.test_request_context(path, method=method, headers=secret, **body):
+            assert made.app.dispatch_request().status_code in (200, 201, 204)
+            return sessions.opened.accessed
+
+    assert not touches("GET", one)
+    assert not touches("POST", f"{one}/check", json={"code": made.code})
+    assert not touches("DELETE", one)
+    assert not touches("GET", "/phone/v1/health")
+    assert touches("POST", VERIFICATIONS, json={"phone": PHONE})
 
 
 def test_inactive_user_is_refused_and_signed_out() -> None:

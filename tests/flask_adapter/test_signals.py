@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from phone_verify.events.opentelemetry import OpenTelemetry
 from phone_verify.events.record import VerificationEvent
 from phone_verify.events.signals import signals_of
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.phone import PhoneNumber
+from phone_verify.verifier import reporting
 from phone_verify_flask import signals
 
 from .sites import PHONE, Made, make, proof, start, submit
@@ -142,6 +144,28 @@ def test_too_many_wrong_codes_for_a_number_lock_it(stack: ExitStack) -> None:
     assert client.post(path, json={"code": made.wrong_code}).status_code == 422
     assert client.post(path, json={"code": made.wrong_code}).status_code == 429
     assert heard.names == ["verification_failed", "verification_locked"]
+
+
+def test_event_is_built_only_for_receivers(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def build(*args: Any, **more: Any) -> VerificationEvent:
+        built.append(args)
+        return VerificationEvent(*args, **more)
+
+    monkeypatch.setattr(reporting, "VerificationEvent", build)
+    # It receives all events, and is on once another test has loaded the SDK.
+    monkeypatch.setattr(OpenTelemetry, "on", False)
+    made, others = make(), make("others")
+    Heard(others, stack)
+    client = made.app.test_client()
+    path = f"/phone/v1/verifications/{start(client)['id']}/check"
+    client.post(path, json={"code": made.wrong_code})
+    assert built == []
+    heard = Heard(made, stack)
+    client.post(path, json={"code": made.wrong_code})
+    client.post(path, json={"code": made.code})
+    assert (built, heard.names) == ([("check", "wrong_code")], ["verification_failed"])
 
 
 def test_failed_delivery_is_signalled(stack: ExitStack) -> None:

@@ -16,6 +16,7 @@ from phone_verify.config.site import SiteConfig, build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.messages import RETRIEVER_BYTES, Wording, message_writer
+from phone_verify.i18n.texts import Texts
 from phone_verify.model import Channel
 from phone_verify.segments import segments
 from tests.cases import in_one_test
@@ -206,3 +207,15 @@ def test_every_host_of_the_site_has_the_texts() -> None:
     for host in ("a.example", "b.example"):
         texts = site.at(host).verifier.flows._parts.texts
         assert texts(SMS, "012345", FIVE, "en", "login", ClientFacts()) == f"L 012345\n\n@{host} #012345"
+
+
+def test_message_that_fits_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    message = Texts.message
+
+    def record(texts: Texts, *args: Any) -> str:
+        written.append(message(texts, *args))
+        return written[-1]
+
+    monkeypatch.setattr(Texts, "message", record)
+    assert message_writer("Shop", None)(SMS, "012345", FIVE, "en").splitlines()[:1] == written
