@@ -139,6 +139,7 @@ class Ledger(Protocol):
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete at most `limit` attempts that began before then, and counters that ended; return how many.
 
-        Attempts that the aggregates do not hold yet lose the phone instead.
+        Attempts that the aggregates do not hold yet, and open ones, lose the phone instead: what an open one
+        has reserved is released when it is settled.
         """
         ...

@@ -331,9 +331,10 @@ class RowLedger(AlarmRows):
         def step(tx: Transaction) -> int:
             size = min(limit - purged, _PURGE_BATCH)
             found = tx.rows(tx.statements.old, {"before": micros(before), "limit": size})
-            self._blank(tx, [id for id, dirty, _ in found if dirty])
-            deleted = [tx.change(tx.statements.delete, {"id": id}) for id, dirty, _ in found if not dirty]
-            return sum(deleted) + sum(1 for _, dirty, _ in found if dirty)
+            kept = [id for id, dirty, closed_at in found if dirty or closed_at is None]
+            self._blank(tx, kept)
+            deleted = [tx.change(tx.statements.delete, {"id": id}) for id, *_ in found if id not in kept]
+            return sum(deleted) + len(kept)
 
         purged = 0
         while purged < limit and (count := self._runner.run(step)):
