@@ -140,6 +140,19 @@ def test_service_is_created_changed_and_deleted() -> None:
     assert "Was the name of a service that was deleted" in again.content.decode()
 
 
+def test_row_of_the_sites_own_service_needs_the_permission_to_change() -> None:
+    browser = staff("view_servicerow", "add_servicerow", "delete_servicerow")
+    assert submit(browser, "services/add/", name="default", title="Mine").status_code == 403
+    assert not ServiceRow.objects.exists()
+    assert browser.get(f"{LIST}services/default/delete/").status_code == 403
+    user = User.objects.get()
+    user.user_permissions.set(Permission.objects.filter(codename__in=("add_servicerow", "change_servicerow")))
+    saved = shown(browser, submit(browser, "services/add/", name="default", title="Mine"))
+    version = re.findall(r'name="version" value="(\d+)"', saved)[0]
+    assert submit(browser, "services/default/delete/", version=version).status_code == 303
+    assert not ServiceRow.objects.exists()
+
+
 def test_mistake_is_shown_at_its_field() -> None:
     browser = staff(*ALL)
     answer = submit(browser, "services/add/", name="shop", channels="pigeon", title="Kept")

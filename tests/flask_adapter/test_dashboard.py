@@ -71,6 +71,29 @@ def test_each_right_is_asked_for(tmp_path: Path) -> None:
         assert client.post(f"/staff/{path}", data=fields).status_code == 403, path
 
 
+def test_row_of_the_sites_own_service_needs_the_right_to_change(tmp_path: Path) -> None:
+    rights = {Right.VIEW, Right.ADD, Right.DELETE}
+    client = site(tmp_path, rights.__contains__).app.test_client()
+    assert submit(client, "/staff/services/add/", name="default", title="Mine").status_code == 403
+    assert submit(client, "/staff/services/add/", name="shop").status_code == 303
+    rights |= {Right.CHANGE}
+    saved = follow(client, submit(client, "/staff/services/add/", name="default", title="Mine"))
+    version = re.findall(r'name="version" value="(\d+)"', saved.text)[0]
+    rights -= {Right.CHANGE}
+    assert client.get("/staff/services/default/delete/").status_code == 403
+    shop = client.get("/staff/services/shop/delete/")
+    assert shop.status_code == 200
+    fields = {"version": version, "csrf_token": token(shop)}
+    assert client.post("/staff/services/default/delete/", data=fields).status_code == 403
+    assert 'value="Mine"' in client.get("/staff/services/default/").text
+    rights -= {Right.DELETE}
+    rights |= {Right.CHANGE}
+    assert "services/default/delete/" in client.get("/staff/services/default/").text
+    assert "services/shop/delete/" not in client.get("/staff/services/shop/").text
+    assert submit(client, "/staff/services/default/delete/", version=version).status_code == 303
+    assert 'value="Mine"' not in client.get("/staff/services/default/").text
+
+
 def test_form_without_the_token_changes_nothing(tmp_path: Path) -> None:
     client = site(tmp_path).app.test_client()
     answer = client.post("/staff/services/add/", data={"name": "shop"})
