@@ -47,6 +47,7 @@ STAFF = {
     "service_saved": "The service is saved. It is in force in every process within five seconds.",
     "service_deleted": "The service is deleted.",
     "service_exists": "There is a service with this name.",
+    "service_unusable": "This service has errors. It cannot be used until they are corrected.",
     "changed_meanwhile": "Someone else changed this service. Load it again, then repeat your change.",
     "load_again": "Load it again",
     "form_has_errors": "Nothing was saved. Correct the marked fields.",

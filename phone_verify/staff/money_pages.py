@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
+from ..errors import UnusableServiceError
 from ..http.site import Site
 from ..ledger.amounts import read_amount
 from ..ledger.caps import EVERY_REGION, Cap, Usage, Window, name_at
@@ -29,7 +30,10 @@ class UsedCap:
 def show(site: Site, call: StaffCall, service: str) -> Page | Redirect:
     """Show the account and the caps of a service, or top the account up."""
     require(call, Right.VIEW)
-    own = _ledger_of(site, service)
+    try:
+        own = _ledger_of(site, service)
+    except UnusableServiceError:
+        return Redirect(f"services/{service}/", "service_unusable", is_error=True)
     values = {"amount": "", "note": "", "key": token_hex(16)}
     error = ""
     if call.is_post:

@@ -170,6 +170,16 @@ def test_amount_that_is_none_is_400_and_a_top_up_is_kept() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_service_with_errors_is_named_by_the_pages() -> None:
+    ServiceRow.objects.create(name="shop", version=1, document='{"drivers": ["gone"]}')
+    browser = staff(*ALL)
+    page = shown(browser, browser.get(f"{LIST}balance/shop/"))
+    assert "This service has errors" in page
+    assert 'id="id_drivers_error"' in page
+    refused = submit(browser, "test/", start="1", service="shop", number="+989120000000")
+    assert (refused.status_code, 'id="id_service_error"' in refused.content.decode()) == (422, True)
+
+
 def test_test_is_followed_step_by_step(network: Network) -> None:
     browser = staff(*ALL)
     page = shown(browser, submit(browser, "test/", start="1", service="default", number=PHONE))

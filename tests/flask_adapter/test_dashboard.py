@@ -257,6 +257,8 @@ def test_key_is_shown_once_and_revoked(tmp_path: Path) -> None:
     assert client.post("/phone/v1/verifications", **call).status_code == 201
     assert "refused from now on" in follow(client, submit(client, "/staff/keys/", id=id)).text
     assert client.post("/phone/v1/verifications", **call).status_code == 401
+    unknown = submit(client, "/staff/keys/add/", name="Shop", service="nothing")
+    assert "No service is named" in re.findall(r'id="id_service_error"><li>(.*?)</li>', unknown.text)[0]
     wrong = submit(client, "/staff/keys/add/", id=id, name="", service="default")
     assert 'id="id_name_error"' in wrong.text
 
@@ -295,6 +297,32 @@ def test_test_is_followed_step_by_step(tmp_path: Path) -> None:
     assert "Verified: the code or the call was correct" in done.text
     assert "verified" in done.text
     assert 'name="number"' in follow(client, submit(client, "/staff/test/", new="1")).text
+
+
+def test_service_with_errors_is_named_by_the_pages(tmp_path: Path) -> None:
+    store = {"PHONE_VERIFY_STORE": f"sqlite:///{tmp_path}/store.sqlite3"}
+    client = site(tmp_path, **store).app.test_client()
+    submit(client, "/staff/services/add/", name="shop", channels="sms")
+    assert "submit" in follow(client, submit(client, "/staff/test/", start="1", service="shop", number=NUMBER)).text
+    session = client.get_cookie("session")
+    assert session is not None
+    with sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite3").begin() as rows:
+        broken = {"document": '{"drivers": ["gone"]}'}
+        rows.execute(sa.text("UPDATE phone_verify_service SET document = :document, version = version + 1"), broken)
+    client = site(tmp_path, **store).app.test_client()
+    client.set_cookie("session", session.value)
+    page = client.get("/staff/test/")
+    assert "This service has errors" in re.findall(r'id="id_service_error"><li>(.*?)</li>', page.text)[0]
+    refused = submit(client, "/staff/test/", start="1", service="shop", number=NUMBER)
+    assert (refused.status_code, 'id="id_service_error"' in refused.text) == (422, True)
+    assert "This service has errors" in follow(client, submit(client, "/staff/test/", check="1", code="000000")).text
+    shown = follow(client, client.get("/staff/balance/shop/"))
+    assert "This service has errors" in shown.text
+    assert 'id="id_drivers_error"' in shown.text
+    assert (
+        "•••••• is your Example code"
+        in follow(client, submit(client, "/staff/test/", start="1", service="default", number=NUMBER)).text
+    )
 
 
 def test_site_without_services_has_the_page_of_tests_alone(tmp_path: Path) -> None:
