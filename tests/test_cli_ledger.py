@@ -76,6 +76,8 @@ def test_account_is_topped_up_once_for_a_key() -> None:
     again = invoke("top-up", "100", "--key", "i7")
     assert again.exit_code == 0
     assert "made before" in again.output
+    other = invoke("top-up", "99", "--key", " i7")
+    assert (other.exit_code, "i7 was made before, of 100" in other.output) == (1, True), other.output
     document = json.loads(invoke("balance", "--json").stdout)
     assert Decimal(document["balance"]) == 100
     [payment] = document["payments"]

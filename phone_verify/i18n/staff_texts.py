@@ -110,6 +110,8 @@ STAFF = {
     "currency_unknown": "The currency is unknown. Set PRICES or TERMS.",
     "topped_up": "The account was topped up.",
     "topped_up_before": "This form was sent before. Nothing changed.",
+    "topped_up_otherwise": "This form was sent before with another amount; see the payments below. Nothing changed. "
+    "To add this amount as well, send the form again.",
     "payments": "Payments",
     "no_payments": "There are no payments.",
     "day": "Time",

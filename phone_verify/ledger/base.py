@@ -96,8 +96,8 @@ class Ledger(Protocol):
     async def pay(self, payment: Payment, terms: Terms, now: datetime) -> Account | None:
         """Add a payment to the account of its service, which it creates; return the account.
 
-        None if a payment with this key was made before. Raises `ValueError` if the account has
-        another currency.
+        None if this payment was made before, by its key. Raises `OtherPaymentError` if that one has another
+        amount or currency, and `ValueError` if the account has another currency or the payment has no key.
         """
         ...
 

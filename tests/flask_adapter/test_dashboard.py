@@ -279,6 +279,10 @@ def test_top_up_counts_once(tmp_path: Path) -> None:
         page = follow(client, submit(client, "/staff/balance/default/", amount="99.90", note="invoice 7", key=key))
     assert "was sent before" in page.text
     assert page.text.count("invoice 7") == 1
+    other = submit(client, "/staff/balance/default/", amount="5", note="invoice 8", key=key)
+    assert other.status_code == 400
+    assert "with another amount" in re.findall(r'id="id_amount_error"><li>(.*?)</li>', other.text)[0]
+    assert f'value="{key}"' not in other.text
     account = run(made.app.extensions["phone_verify"].site.verifier.flows.ledger.ledger.account("default"))
     assert account.balance == Decimal("99.90")
 

@@ -80,6 +80,7 @@ def top_up(site: SiteTarget, amount: str, service: str, as_json: bool, note: str
     found = read_amount(amount)
     if not found:
         raise click.BadParameter("write an amount above 0, like 100 or 99.90", param_hint="AMOUNT")
+    key = key.strip()
     if len(key) > _LONGEST_KEY or len(note) > _LONGEST_NOTE:
         raise click.UsageError(f"--key may have {_LONGEST_KEY} characters, and --note {_LONGEST_NOTE}")
     own = _ledger(site, service)

@@ -118,6 +118,9 @@ class Statements:
             f"UPDATE {account} SET alarmed = :level WHERE service = :service AND alarmed < :level"
         )
         self.insert_payment = statement(self._insert(payment, _PAYMENT))
+        self.payment_by_key = statement(
+            f"SELECT amount, currency FROM {payment} WHERE service = :service AND payment_key = :payment_key"
+        )
         self.payments = statement(
             f"SELECT {', '.join(_PAYMENT)} FROM {payment} WHERE service = :service ORDER BY id DESC LIMIT :limit"
         )
