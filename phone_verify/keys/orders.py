@@ -85,7 +85,8 @@ def read_order(
 ) -> KeyOrder:
     """Return the order of a key. Raises `KeyOrderError` with every field that cannot work.
 
-    `has_service` returns whether a service has this name: a key of none would be one of the next that gets it.
+    `has_service` returns whether a service has this name: a key for a name that is free would be valid for
+    the service that is created with it later.
 
     `networks` are addresses or ranges, `channels` names of channels, each separated by spaces or
     commas; empty for all. `expires` is a number of days like `90d`, or the last day like
