@@ -16,6 +16,9 @@ from phone_verify_flask import PhoneVerify
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = tmp_path / "services.yaml"
+    services.write_text("shop: {title: Example Shop}")
+    monkeypatch.setenv("PHONE_VERIFY_SERVICES", str(services))
     monkeypatch.setenv("PHONE_VERIFY_LEDGER", f"sqlite:///{tmp_path / 'services.sqlite3'}")
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
 
@@ -55,6 +58,7 @@ def test_key_is_printed_as_json() -> None:
     [
         (["", "--service", "shop"], "NAME"),
         (["Shop", "--service", "!"], "--service"),
+        (["Shop", "--service", "shpo"], "--service"),
         (["Shop", "--from", "x"], "--from"),
         (["Shop", "--channels", "smoke"], "--channels"),
         (["Shop", "--expires", "soon"], "--expires"),

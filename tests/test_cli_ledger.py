@@ -15,6 +15,7 @@ from phone_verify.cli.commands.ledger import ledger
 from phone_verify.config.site import SiteConfig
 from phone_verify.database.connection import Database
 from phone_verify.database.ledger import SqlLedger
+from phone_verify.database.services import SqlServiceRows
 from phone_verify.doctor import Finding, examine
 from phone_verify.ledger.values import Terms
 from phone_verify.sync import run
@@ -32,6 +33,8 @@ PRICES = """
 currency: EUR
 prices:
   - {price: "0.05"}
+rates:
+  - {currency: USD, rate: "0.9"}
 """
 IDS = {"PV611", "PV612", "PV613", "PV614"}
 
@@ -73,6 +76,8 @@ def test_account_is_topped_up_once_for_a_key() -> None:
     again = invoke("top-up", "100", "--key", "i7")
     assert again.exit_code == 0
     assert "made before" in again.output
+    other = invoke("top-up", "99", "--key", " i7")
+    assert (other.exit_code, "i7 was made before, of 100" in other.output) == (1, True), other.output
     document = json.loads(invoke("balance", "--json").stdout)
     assert Decimal(document["balance"]) == 100
     [payment] = document["payments"]
@@ -117,6 +122,46 @@ def test_open_attempts_are_settled(url: str, begun: Callable[[timedelta], None])
     begun(timedelta(hours=2))
     assert "Verifications settled: 1" in invoke("settle").output
     assert "Verifications settled: 0" in invoke("settle").output
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with its own currency, trial and caps."""
+    file = tmp_path / "services.yaml"
+    file.write_text("shop: {terms: {currency: USD, trial: '1'}, caps: {day: {count: 7}}}")
+    monkeypatch.setenv("PHONE_VERIFY_SERVICES", str(file))
+
+
+@pytest.mark.usefixtures("shop")
+def test_service_is_paid_by_its_own_terms() -> None:
+    paid = invoke("top-up", "10", "--service", "shop", "--json")
+    assert paid.exit_code == 0, paid.output
+    document = json.loads(paid.stdout)
+    assert (document["currency"], Decimal(document["balance"])) == ("USD", Decimal(11))
+
+
+@pytest.mark.usefixtures("shop")
+def test_service_shows_its_own_caps() -> None:
+    document = json.loads(invoke("caps", "--service", "shop", "--json").stdout)
+    assert document["currency"] == "USD"
+    assert [(row["window"], row["count_cap"]) for row in document["caps"]] == [("day", 7)]
+
+
+@pytest.mark.parametrize("words", [("balance",), ("caps",), ("top-up", "1")])
+def test_unknown_service_has_no_account(words: tuple[str, ...], url: str) -> None:
+    refused = invoke(*words, "--service", "shpo")
+    assert (refused.exit_code, "'shpo'" in refused.output) == (1, True), refused.output
+    own = SqlLedger(Database.from_url(url))
+    assert run(own.account("shpo")) is None
+    own.database.engine.dispose()
+
+
+@pytest.mark.parametrize("words", [("balance",), ("caps",), ("top-up", "1")])
+def test_service_with_mistakes_is_named(words: tuple[str, ...], url: str) -> None:
+    rows = SqlServiceRows(Database.from_url(url))
+    run(rows.save("shop", {"drivers": ["gone"]}, 0))
+    refused = invoke(*words, "--service", "shop")
+    assert (refused.exit_code, "services show shop" in refused.output) == (1, True), refused.output
 
 
 @pytest.mark.parametrize("words", [("balance",), ("caps",), ("top-up", "1")])

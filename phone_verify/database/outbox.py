@@ -102,16 +102,17 @@ class SqlOutbox:
         disable: bool = False,
     ) -> None:
         """See `Outbox`."""
+        c = MESSAGE.c
         status = DeliveryStatus.FAILED if retry_at is None else DeliveryStatus.PENDING
         failed = (
             sa.update(MESSAGE)
             .where(_is(message), _is_attempt(message))
             .values(
-                status=status.value,
+                status=_unless_again(c.status, status.value),
                 response=response,
                 problem=problem[:LONGEST_PROBLEM],
                 attempted_at=micros(now),
-                next_at=None if retry_at is None else micros(retry_at),
+                next_at=_unless_again(c.next_at, None if retry_at is None else micros(retry_at)),
             )
         )
 
@@ -123,8 +124,14 @@ class SqlOutbox:
 
     async def postpone(self, message: Taken, until: datetime) -> None:
         """See `Outbox`."""
+        c = MESSAGE.c
         postponed = sa.update(MESSAGE).where(_is(message), _is_attempt(message))
-        postponed = postponed.values(next_at=micros(until), attempts=MESSAGE.c.attempts - 1)
+        # `attempts` last: in MySQL the assignments before it read its old value.
+        postponed = postponed.ordered_values(
+            (c.next_at, _unless_again(c.next_at, micros(until))),
+            (c.earlier, sa.case((c.earlier == c.attempts, c.attempts - 1), else_=c.earlier)),
+            (c.attempts, c.attempts - 1),
+        )
         self._database.run(lambda connection: connection.execute(postponed))
 
     async def deliveries(self, wanted: Wanted) -> Sequence[Delivery]:
@@ -189,6 +196,11 @@ def _is(message: Taken) -> sa.ColumnElement[bool]:
 def _is_attempt(message: Taken) -> sa.ColumnElement[bool]:
     c = MESSAGE.c
     return sa.and_(c.attempts == message.attempts, c.status == DeliveryStatus.PENDING.value)
+
+
+def _unless_again(column: sa.Column[Any], value: object) -> sa.ColumnElement[Any]:
+    """Return the value; or that of the column if the message was to be sent again while it was taken."""
+    return sa.case((MESSAGE.c.earlier == MESSAGE.c.attempts, column), else_=value)
 
 
 def _of(service: str, endpoint: str) -> sa.ColumnElement[bool]:

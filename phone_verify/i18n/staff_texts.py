@@ -47,6 +47,7 @@ STAFF = {
     "service_saved": "The service is saved. It is in force in every process within five seconds.",
     "service_deleted": "The service is deleted.",
     "service_exists": "There is a service with this name.",
+    "service_unusable": "This service has errors. It cannot be used until they are corrected.",
     "changed_meanwhile": "Someone else changed this service. Load it again, then repeat your change.",
     "load_again": "Load it again",
     "form_has_errors": "Nothing was saved. Correct the marked fields.",
@@ -109,6 +110,8 @@ STAFF = {
     "currency_unknown": "The currency is unknown. Set PRICES or TERMS.",
     "topped_up": "The account was topped up.",
     "topped_up_before": "This form was sent before. Nothing changed.",
+    "topped_up_otherwise": "This form was sent before with another amount; see the payments below. Nothing changed. "
+    "To add this amount as well, send the form again.",
     "payments": "Payments",
     "no_payments": "There are no payments.",
     "day": "Time",

@@ -81,8 +81,12 @@ def read_order(
     expires: str = "",
     created_by: str = "",
     now: datetime,
+    has_service: Callable[[str], bool] = lambda _: True,
 ) -> KeyOrder:
     """Return the order of a key. Raises `KeyOrderError` with every field that cannot work.
+
+    `has_service` returns whether a service has this name: a key for a name that is free would be valid for
+    the service that is created with it later.
 
     `networks` are addresses or ranges, `channels` names of channels, each separated by spaces or
     commas; empty for all. `expires` is a number of days like `90d`, or the last day like
@@ -98,7 +102,7 @@ def read_order(
             return empty
 
     order = KeyOrder(
-        service=parsed("service", _service, service, ""),
+        service=parsed("service", lambda text: _service(text, has_service), service, ""),
         name=parsed("name", _name, name, ""),
         networks=parsed("networks", read_networks, networks, ()),
         channels=parsed("channels", read_channels, channels, ()),
@@ -143,9 +147,11 @@ def _network(word: str) -> Network:
     return network
 
 
-def _service(text: str) -> str:
+def _service(text: str, has_service: Callable[[str], bool]) -> str:
     if not _SERVICE.fullmatch(text):
         raise ValueError(FieldFault("use the name of a service: lower-case letters, digits and underscores"))
+    if not has_service(text):
+        raise ValueError(FieldFault("no service is named {name}", name=text))
     return text
 
 

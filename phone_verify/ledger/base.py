@@ -96,8 +96,8 @@ class Ledger(Protocol):
     async def pay(self, payment: Payment, terms: Terms, now: datetime) -> Account | None:
         """Add a payment to the account of its service, which it creates; return the account.
 
-        None if a payment with this key was made before. Raises `ValueError` if the account has
-        another currency.
+        None if this payment was made before, by its key. Raises `OtherPaymentError` if that one has another
+        amount or currency, and `ValueError` if the account has another currency or the payment has no key.
         """
         ...
 
@@ -139,6 +139,7 @@ class Ledger(Protocol):
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete at most `limit` attempts that began before then, and counters that ended; return how many.
 
-        Attempts that the aggregates do not hold yet lose the phone instead.
+        Attempts that the aggregates do not hold yet, and open ones, lose the phone instead: what an open one
+        has reserved is released when it is settled.
         """
         ...

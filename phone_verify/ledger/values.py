@@ -149,6 +149,17 @@ class Account:
         return self.balance - self.reserved
 
 
+class OtherPaymentError(ValueError):
+    """A payment with the same key was made before, of another amount or in another currency."""
+
+    def __init__(self, payment: Payment, amount: Decimal, currency: str) -> None:
+        super().__init__(f"a payment with the key {payment.key} was made before, of {amount:f} {currency}")
+
+
+#: The key of the first payment of an account. No other payment can have it, since they need a key.
+TRIAL_KEY = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
     """An amount that was added to an account, or taken from it. Payments are never changed.

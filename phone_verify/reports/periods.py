@@ -6,6 +6,7 @@ change of the clock, is made of whole quarters.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -91,10 +92,19 @@ class Periods:
         """Return the local start of a period."""
         if self.unit is Unit.DAY:
             return datetime.combine(date(1970, 1, 1) + timedelta(days=number), time.min)
-        # The offset of a zone with half hours may itself change by half an hour.
-        begin = number * self.length
-        offset = next((offset for end, offset in self.offsets if begin < end), self.offsets[-1][1])
-        return time_of(begin - self.shift(offset)).astimezone(self.zone)
+        return self.hour(number).since.astimezone(self.zone)
+
+    def hour(self, number: int) -> Span:
+        """Return the range of an hour: half or one and a half where the clock is changed by half an hour."""
+        found: list[int] = []
+        since = 0
+        for end, offset in (*self.offsets[:-1], (sys.maxsize, self.offsets[-1][1])):
+            begin = number * self.length - self.shift(offset)
+            first, last = max(begin, since), min(begin + self.length, end)
+            if first < last:
+                found += [first, last]
+            since = end
+        return Span(time_of(found[0]), time_of(found[-1]))
 
     def numbers(self, span: Span) -> range:
         """Return the numbers of all periods in a range."""

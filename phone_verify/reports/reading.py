@@ -68,9 +68,11 @@ class Order:
     @property
     def span(self) -> Span:
         """The range of time."""
-        if self.hour is not None:
-            return Span(time_of(self.hour), time_of(self.hour) + timedelta(hours=1))
-        return Span.of_days(self.first, self.last, self.zone)
+        days = Span.of_days(self.first, self.last, self.zone)
+        if self.hour is None:
+            return days
+        hours = Periods.within(Unit.HOUR, days, self.zone)
+        return hours.hour(hours.number(self.hour))
 
     @property
     def before(self) -> Span:

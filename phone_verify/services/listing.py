@@ -69,6 +69,11 @@ def find_entry(services: Services, name: str) -> Entry | None:
     return find_stored(services, name) or (Entry(name, "site") if name == DEFAULT_SERVICE else None)
 
 
+def has_service(services: Services | None, name: str) -> bool:
+    """Return whether a service has this name, also one with mistakes. Raises `StoreError`."""
+    return name == DEFAULT_SERVICE if services is None else find_entry(services, name) is not None
+
+
 def find_stored(services: Services, name: str) -> Entry | None:
     """Return the row of this name, or None. Raises `StoreError`."""
     row = run(services.rows.load(name)) if services.rows is not None else None

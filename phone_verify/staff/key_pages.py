@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 
 from ..http.site import Site
 from ..keys.access_key import AccessKey
@@ -11,6 +12,7 @@ from ..keys.base import KeyStore
 from ..keys.orders import KeyOrderError, make_key, read_order
 from ..keys.text import is_key_id, new_id
 from ..model import Channel
+from ..services.listing import has_service
 from ..sync import run
 from .call import Page, Redirect, RefusedError, Right, StaffCall, require, text_of
 
@@ -54,6 +56,7 @@ def add(site: Site, call: StaffCall) -> Page:
             expires=values["expires"],
             created_by=call.author,
             now=call.now,
+            has_service=partial(has_service, site.services),
         )
     except KeyOrderError as refusal:
         errors = refusal.errors

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
+from ..errors import UnusableServiceError
 from ..http.site import Site
 from ..ledger.amounts import read_amount
 from ..ledger.caps import EVERY_REGION, Cap, Usage, Window, name_at
 from ..ledger.service import ServiceLedger
-from ..ledger.values import Payment, Terms
+from ..ledger.values import OtherPaymentError, Payment, Terms
 from ..sync import run
 from .call import Page, Redirect, RefusedError, Right, StaffCall, above_service, require, text_of
 
@@ -29,7 +30,10 @@ class UsedCap:
 def show(site: Site, call: StaffCall, service: str) -> Page | Redirect:
     """Show the account and the caps of a service, or top the account up."""
     require(call, Right.VIEW)
-    own = _ledger_of(site, service)
+    try:
+        own = _ledger_of(site, service)
+    except UnusableServiceError:
+        return Redirect(f"services/{service}/", "service_unusable", is_error=True)
     values = {"amount": "", "note": "", "key": token_hex(16)}
     error = ""
     if call.is_post:
@@ -39,7 +43,7 @@ def show(site: Site, call: StaffCall, service: str) -> Page | Redirect:
         answered = _top_up(own, call, service, values["amount"], values["note"], values["key"])
         if isinstance(answered, Redirect):
             return answered
-        error = answered
+        error, values["key"] = answered, token_hex(16)
     account = run(own.ledger.account(service))
     return Page(
         "account.html",
@@ -72,7 +76,10 @@ def _top_up(own: ServiceLedger, call: StaffCall, service: str, text: str, note: 
     if not currency:
         return "currency_unknown"
     payment = Payment(service, amount, currency, key, note=note, by=call.author)
-    paid = run(own.ledger.pay(payment, own.terms or Terms(currency), call.now))
+    try:
+        paid = run(own.ledger.pay(payment, own.terms or Terms(currency), call.now))
+    except OtherPaymentError:
+        return "topped_up_otherwise"
     if paid is not None:
         call.note(f"Topped up by {amount:f} {currency}.", service)
     return Redirect(f"balance/{service}/", "topped_up" if paid is not None else "topped_up_before")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..http.site import Site
+from ..purposes import DEFAULT_SERVICE
 from ..services.catalog import Services
 from ..services.listing import Entry, entries, find_stored
 from ..services.service import Combine, InvalidServiceError
@@ -90,12 +91,14 @@ def show_list(site: Site, call: StaffCall) -> Page | Redirect:
 
 
 def add(site: Site, call: StaffCall) -> Page | Redirect:
-    """Show the form of a new service, or create it."""
+    """Show the form of a new service, or create it; the first row of the site's own service changes that."""
     require(call, Right.ADD)
     services = _editable(site)
     if not call.is_post:
-        return _page(_Form(), "add_service")
+        return _page(call, _Form(), "add_service")
     name = call.form.get("name", "").strip()
+    if name == DEFAULT_SERVICE:
+        require(call, Right.CHANGE)  # it exists without a row
     return _saved(services, call, name, None, "add_service")
 
 
@@ -111,14 +114,14 @@ def change(site: Site, call: StaffCall, name: str) -> Page | Redirect:
     can_change = call.may(Right.CHANGE) and services.rows is not None and entry.origin != "settings"
     if not call.is_post:
         form = _Form(name, entry.version, _texts_of(entry.fields), entry.mistakes)
-        return _page(form, "service", entry=entry, can_change=can_change)
+        return _page(call, form, "service", entry=entry, can_change=can_change)
     require(call, Right.CHANGE)
     return _saved(services, call, name, entry, "service")
 
 
 def delete(site: Site, call: StaffCall, name: str) -> Page | Redirect:
     """Ask whether a service shall be deleted, or delete it unless someone changed it meanwhile."""
-    require(call, Right.DELETE)
+    require(call, _delete_right(name))
     entry = find_stored(services := _editable(site), name)
     if entry is None:
         raise RefusedError(404)
@@ -130,6 +133,11 @@ def delete(site: Site, call: StaffCall, name: str) -> Page | Redirect:
         return Redirect(f"services/{name}/", "changed_meanwhile", is_error=True)
     call.note("Deleted.", name)
     return Redirect("", "service_deleted")
+
+
+def _delete_right(name: str) -> Right:
+    """Return the right to delete a row. Without its row the site's own service stays, with other fields."""
+    return Right.CHANGE if name == DEFAULT_SERVICE else Right.DELETE
 
 
 def _editable(site: Site) -> Services:
@@ -151,13 +159,28 @@ def _saved(services: Services, call: StaffCall, name: str, entry: Entry | None, 
         error = "changed_meanwhile" if entry is not None else "service_exists"
     except InvalidServiceError as refusal:
         errors, error = refusal.fields, "form_has_errors"
-    return _page(_Form(name, version, values, errors, error), title, entry=entry, can_change=True, status=422)
+    return _page(call, _Form(name, version, values, errors, error), title, entry=entry, can_change=True, status=422)
 
 
-def _page(form: _Form, title: str, *, entry: Entry | None = None, can_change: bool = True, status: int = 200) -> Page:
+def _page(
+    call: StaffCall,
+    form: _Form,
+    title: str,
+    *,
+    entry: Entry | None = None,
+    can_change: bool = True,
+    status: int = 200,
+) -> Page:
     shown = {"name", *(each.name for each in FIELDS)}
     others = {name: problem for name, problem in form.errors.items() if name not in shown}
-    values = {"form": form, "groups": GROUPS, "entry": entry, "can_change": can_change, "others": others}
+    values = {
+        "form": form,
+        "groups": GROUPS,
+        "entry": entry,
+        "can_change": can_change,
+        "can_delete": entry is not None and entry.origin == "database" and call.may(_delete_right(entry.name)),
+        "others": others,
+    }
     return Page("service.html", title, "services", values, status, form.name if entry is not None else "")
 
 

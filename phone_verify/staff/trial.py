@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..drivers.reading import scrubbed
-from ..errors import ProviderError, StoreError, UnclearError
+from ..errors import ProviderError, StoreError, UnclearError, UnusableServiceError
 from ..exchange import HttpRequest, HttpResponse, Notice, Request, SmppMessage
 from ..http.site import Site
 from ..keys.access_key import AccessKey
@@ -208,13 +208,13 @@ def cancel(site: Site, trial: Trial) -> Outcome:
 
 
 def state_of(site: Site, trial: Trial) -> TrialState | None:
-    """Return how far the test is, as the store, the provider and the ledger know it; None if it is unknown."""
+    """Return how far the test is, as the store, the provider and the ledger know it; None if it is unknown.
+
+    Raises `TrialError` if its service cannot be used any more, and `StoreError`.
+    """
     if not trial.id:
         return None
-    try:
-        flows = _flows(site, trial.service)
-    except TrialError:
-        return None
+    flows = _flows(site, trial.service)
     outcome = run(flows.poll(trial.id, trial.secret))
     record = outcome.verification
     if outcome.reason is Reason.NOT_FOUND or record is None:
@@ -233,7 +233,10 @@ def _attempts(flows: AsyncVerifier, id: str) -> Sequence[Attempt]:
 
 
 def _flows(site: Site, service: str) -> AsyncVerifier:
-    found = run(site.verifier.flows.services.find(service))
+    try:
+        found = run(site.verifier.flows.services.find(service))
+    except UnusableServiceError:
+        raise TrialError("service", "service_unusable") from None
     if found is None:
         raise TrialError("service", "test_no_service")
     return found

@@ -79,7 +79,11 @@ def _start(site: Site, call: StaffCall, current: Trial | None) -> Page | Redirec
 def _page(
     site: Site, current: Trial | None, values: Mapping[str, str], errors: Mapping[str, str], status: int = 200
 ) -> Page:
-    state = trial.state_of(site, current) if current is not None else None
+    state = None
+    try:
+        state = trial.state_of(site, current) if current is not None else None
+    except TrialError as error:
+        errors = {error.field: error.problem}
     shown: dict[str, Any] = {"trial": current, "state": state, "values": values, "errors": errors}
     if state is None:
         shown |= {

@@ -21,14 +21,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ..ledger.base import Ledger
-from ..ledger.values import Attempt, AttemptOutcome, Held
+from ..ledger.values import ZERO, Attempt, AttemptOutcome, Held, Payment
 from ..model import Channel, DeliveryReport, DeliveryState
 from ..reports import rows as reading
 from ..reports.base import Aggregates, Selection
 from ..reports.figures import DIMENSIONS, Figures, measures_of
 from ..reports.folding import Part
 from ..reports.periods import Periods, Span, Unit
-from .ledger_calls import CENT, NOW, REFUSED, SENT, UNCLEAR, attempt, later, no_charge, run
+from .ledger_calls import CENT, NOW, ONE, PREPAID, REFUSED, SENT, UNCLEAR, attempt, later, no_charge, run
 from .stores import together
 
 T = TypeVar("T")
@@ -261,12 +261,28 @@ class AggregatesPromises:
 
     def test_deleted_attempts_stay_in_the_sums(self, ledger: Ledger, aggregates: Aggregates) -> None:
         for number in range(3):
-            run(ledger.finish(self.begin(ledger, number), SENT, later(1)))
+            sent = run(ledger.finish(self.begin(ledger, number), SENT, later(1)))
+            run(ledger.end(sent.verification, later(2), expired=False))
         self.fold_all(aggregates)
-        run(ledger.purge(later(500), 100))
+        assert run(ledger.purge(later(500), 100)) == 3
         assert run(aggregates.attempts(ALL, None, 9)) == []
         found = self.total(aggregates)
         assert (found.count("sent"), found.cost) == (3, {"EUR": Decimal("0.03")})
+
+    def test_purged_open_attempt_still_releases_its_price(self, ledger: Ledger, aggregates: Aggregates) -> None:
+        run(ledger.pay(Payment("default", ONE, "EUR", "k"), PREPAID, NOW))
+        run(ledger.begin(attempt(), [], PREPAID, NOW))
+        self.fold_all(aggregates)
+        assert [run(ledger.purge(later(500), 100)) for _ in range(2)] == [1, 0]
+        [left] = run(ledger.unsettled(later(500), 9))
+        assert (left.tag, left.hint, left.reserved) == ("", "", CENT)
+        run(ledger.finish(left, REFUSED, later(501)))
+        account = run(ledger.account("default"))
+        assert account is not None
+        assert (account.balance, account.reserved) == (ONE, ZERO)
+        self.fold_all(aggregates)
+        assert run(ledger.purge(later(600), 100)) == 1
+        assert run(aggregates.attempts(ALL, None, 9)) == []
 
 
 class AggregatesRaces(AggregatesPromises):

@@ -12,6 +12,7 @@ import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from ..keys.access_key import USE_NOTED_EVERY, AccessKey
 from ..keys.base import KeyStore
@@ -23,7 +24,7 @@ _NOW = ManualClock()()
 _THREADS = 8
 
 
-def new_key(service: str = "default", name: str = "Shop", **fields: str) -> AccessKey:
+def new_key(service: str = "default", name: str = "Shop", **fields: Any) -> AccessKey:
     """Return a new key of this service."""
     order = read_order(name=name, service=service, now=_NOW, **fields)
     return make_key(order, os.urandom, _NOW).key

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from ..ledger.values import (
     AttemptOutcome,
     ChargedFor,
     Held,
+    OtherPaymentError,
     Payment,
     Suspended,
     Terms,
@@ -297,6 +298,24 @@ class LedgerPromises(LedgerCalls):
         assert run(ledger.pay(payment, PREPAID, later(1))) is None
         assert self.account(ledger).balance == 5
         assert run(ledger.payments("default")) == [(NOW, payment)]
+
+    def test_no_payment_has_the_key_of_the_trial(self, ledger: Ledger) -> None:
+        terms = Terms("EUR", trial=CENT)
+        for key in ("", " "):
+            with pytest.raises(ValueError, match="key"):
+                run(ledger.pay(Payment("default", ONE, "EUR", key), terms, NOW))
+        assert run(ledger.account("default")) is None
+        assert run(ledger.pay(Payment("default", ONE, "EUR", "trial"), terms, NOW)) is not None
+        assert self.account(ledger).balance == ONE + CENT
+
+    @pytest.mark.parametrize("other", [{"amount": Decimal(6)}, {"currency": "USD"}], ids=["amount", "currency"])
+    def test_payment_key_of_another_payment_is_refused(self, ledger: Ledger, other: dict[str, Any]) -> None:
+        payment = Payment("default", Decimal(5), "EUR", "invoice-7")
+        assert run(ledger.pay(payment, PREPAID, NOW)) is not None
+        with pytest.raises(OtherPaymentError, match="invoice-7 was made before, of 5"):
+            run(ledger.pay(replace(payment, **other), PREPAID, later(1)))
+        assert run(ledger.payments("default")) == [(NOW, payment)]
+        assert self.account(ledger).balance == 5
 
     def test_payment_of_another_currency_is_refused(self, ledger: Ledger) -> None:
         self.pay(ledger, "1")

@@ -241,6 +241,32 @@ class OutboxSuite:
             (each.id, each.body, 2, 1) for each in (delivered, failed)
         }
 
+    def test_message_that_is_held_stays_due_again(self, outbox: Outbox, clock: ManualClock) -> None:
+        self.put(outbox, clock)
+        [first] = self.take(outbox, clock)
+        run(outbox.failed(first, "place", 500, "answered 500", clock(), clock()))
+        [held] = self.take(outbox, clock)
+        assert run(outbox.again(held.id, "shop", "main", clock()))
+        run(outbox.postpone(held, clock() + timedelta(seconds=60)))
+        [again] = self.take(outbox, clock)
+        assert (again.id, again.attempts, again.tries) == (held.id, 2, 1)
+        run(outbox.postpone(again, clock() + timedelta(seconds=60)))
+        assert self.take(outbox, clock) == []
+
+    @pytest.mark.parametrize("delay", [timedelta(days=1), None], ids=["retried", "final"])
+    def test_failure_of_a_held_message_leaves_it_due(
+        self, outbox: Outbox, clock: ManualClock, delay: timedelta | None
+    ) -> None:
+        self.put(outbox, clock)
+        [held] = self.take(outbox, clock)
+        assert run(outbox.again(held.id, "shop", "main", clock()))
+        retry_at = None if delay is None else clock() + delay
+        run(outbox.failed(held, "place", 500, "answered 500", retry_at, clock()))
+        found = self.only(outbox)
+        assert (found.status, found.response, found.next_at) == (DeliveryStatus.PENDING, 500, clock())
+        [again] = self.take(outbox, clock)
+        assert (again.attempts, again.tries) == (2, 1)
+
     def test_message_of_another_service_is_not_sent_again(self, outbox: Outbox, clock: ManualClock) -> None:
         self.put(outbox, clock)
         [message] = self.take(outbox, clock)

@@ -83,7 +83,10 @@ class LedgerOperations:
         return True
 
     async def purge_ledger(self, keep: timedelta, limit: int = 1000) -> int:
-        """Delete at most `limit` attempts older than this; return how many. Raises `StoreError`."""
+        """Delete at most `limit` attempts older than this; return how many. Raises `StoreError`.
+
+        Open ones stay until `settle_ledger` has settled them, without the phone.
+        """
         if self._parts.ledger is None:
             return 0
         return await self._parts.ledger.ledger.purge(self._parts.ledger.now() - keep, limit)

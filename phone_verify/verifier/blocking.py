@@ -438,7 +438,10 @@ class Verifier:
         return run(self._flows.look_up_deliveries(limit, now))
 
     def purge_ledger(self, keep: timedelta, limit: int = 1000) -> int:
-        """Delete at most `limit` attempts older than this; return how many. Raises `StoreError`."""
+        """Delete at most `limit` attempts older than this; return how many. Raises `StoreError`.
+
+        Open ones stay until `settle_ledger` has settled them, without the phone.
+        """
         return run(self._flows.purge_ledger(keep, limit))
 
     def provider_balances(self, wanted: Mapping[str, Decimal]) -> list[Balance]:

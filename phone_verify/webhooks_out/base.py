@@ -146,7 +146,8 @@ class Outbox(Protocol):
 
     async def again(self, id: str, service: str, endpoint: str, now: datetime) -> bool:
         """Make a message due now, also one that was delivered, with the same id and body, and its delays start
-        from the first. Returns False if it does not exist.
+        from the first. One that is taken stays due, unless the attempt delivers it. Returns False if it does not
+        exist.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -26,10 +27,12 @@ from phone_verify.keys.access_key import AccessKey
 from phone_verify.keys.orders import KeyOrderError, make_key, read_order
 from phone_verify.keys.rows import key_of, row_of
 from phone_verify.keys.text import is_key_id, new_id
+from phone_verify.services.listing import has_service
 from phone_verify.sync import run
 
 from .. import admin_display, staff_pages
 from ..masked_admin import MaskedAdmin
+from ..site import current_site
 from .keys_store import OrmKeyStore
 from .models import AccessKeyRow
 from .opening import ledger_alias
@@ -135,7 +138,10 @@ class AccessKeyAdmin(MaskedAdmin):
                 expires=last_day.isoformat() if last_day else "",
                 created_by=f"user {request.user.pk}",
                 now=now,
+                has_service=partial(has_service, current_site().services),
             )
+        except StoreError as error:
+            return self._not_created(form, error)
         except KeyOrderError as refusal:
             texts = texts_in(named(get_language() or "") or ENGLISH)
             for name, why in refusal.errors.items():
@@ -145,14 +151,17 @@ class AccessKeyAdmin(MaskedAdmin):
         try:
             added = run(_store().add(new.key))
         except StoreError as error:
-            log.error("an access key could not be created in the admin: %s", error)
-            form.add_error(None, _("The store is unavailable."))
-            return ""
+            return self._not_created(form, error)
         if not added:
             form.add_error(None, _("This key was created already. Revoke it if its text was not copied."))
             return ""
         self.log_addition(request, AccessKeyRow(**row_of(new.key)), "Created.")
         return str(new.text)
+
+    def _not_created(self, form: _Order, error: StoreError) -> str:
+        log.error("an access key could not be created in the admin: %s", error)
+        form.add_error(None, _("The store is unavailable."))
+        return ""
 
     @admin.action(description=_("Revoke selected access keys"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:

@@ -48,6 +48,15 @@ def forget(cursor: CursorWrapper, tag: str) -> int:
     return int(cursor.rowcount)
 
 
+#: A taken message that was to be sent again meanwhile.
+_AGAIN = Q(earlier=F("attempts"))
+
+
+def _unless_again(column: str, value: object) -> Case:
+    """Return the value; or that of the column if the message was to be sent again while it was taken."""
+    return Case(When(_AGAIN, then=F(column)), default=Value(value))
+
+
 class OrmOutbox:
     """An `Outbox` in the database with this alias."""
 
@@ -111,11 +120,11 @@ class OrmOutbox:
 
         def step() -> None:
             failed = self._attempt(message).update(
-                status=status.value,
+                status=_unless_again("status", status.value),
                 response=response,
                 problem=problem[:LONGEST_PROBLEM],
                 attempted_at=micros(now),
-                next_at=None if retry_at is None else micros(retry_at),
+                next_at=_unless_again("next_at", None if retry_at is None else micros(retry_at)),
             )
             if failed and place is not None:
                 self._note_failure(message, place, micros(now), disable=disable)
@@ -124,8 +133,14 @@ class OrmOutbox:
 
     async def postpone(self, message: Taken, until: datetime) -> None:
         """See `Outbox`."""
+        # `attempts` last: in MySQL the assignments before it read its old value.
+        postponed = {
+            "next_at": _unless_again("next_at", micros(until)),
+            "earlier": Case(When(_AGAIN, then=F("attempts") - 1), default=F("earlier")),
+            "attempts": F("attempts") - 1,
+        }
         attempt = self._attempt(message)
-        run(self._using, lambda: attempt.update(next_at=micros(until), attempts=F("attempts") - 1))
+        run(self._using, lambda: attempt.update(**postponed))
 
     async def deliveries(self, wanted: Wanted) -> Sequence[Delivery]:
         """See `Outbox`."""

@@ -221,3 +221,12 @@ def test_commands_of_django(capsys: pytest.CaptureFixture[str]) -> None:
         command("revoke", text.id)
     with pytest.raises(CommandError, match="use addresses"):
         command("create", "Shop", "--from", "x")
+    with pytest.raises(CommandError, match="no service is named shop"):
+        command("create", "Shop", "--service", "shop")
+
+
+def test_key_of_no_service_is_refused_at_the_field() -> None:
+    browser = staff("add_accesskeyrow", "view_accesskeyrow")
+    page = browser.post(ADD, form(browser, service="shop")).content.decode()
+    assert "No service is named" in page
+    assert not AccessKeyRow.objects.exists()

@@ -140,6 +140,19 @@ def test_service_is_created_changed_and_deleted() -> None:
     assert "Was the name of a service that was deleted" in again.content.decode()
 
 
+def test_row_of_the_sites_own_service_needs_the_permission_to_change() -> None:
+    browser = staff("view_servicerow", "add_servicerow", "delete_servicerow")
+    assert submit(browser, "services/add/", name="default", title="Mine").status_code == 403
+    assert not ServiceRow.objects.exists()
+    assert browser.get(f"{LIST}services/default/delete/").status_code == 403
+    user = User.objects.get()
+    user.user_permissions.set(Permission.objects.filter(codename__in=("add_servicerow", "change_servicerow")))
+    saved = shown(browser, submit(browser, "services/add/", name="default", title="Mine"))
+    version = re.findall(r'name="version" value="(\d+)"', saved)[0]
+    assert submit(browser, "services/default/delete/", version=version).status_code == 303
+    assert not ServiceRow.objects.exists()
+
+
 def test_mistake_is_shown_at_its_field() -> None:
     browser = staff(*ALL)
     answer = submit(browser, "services/add/", name="shop", channels="pigeon", title="Kept")
@@ -157,6 +170,16 @@ def test_amount_that_is_none_is_400_and_a_top_up_is_kept() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_service_with_errors_is_named_by_the_pages() -> None:
+    ServiceRow.objects.create(name="shop", version=1, document='{"drivers": ["gone"]}')
+    browser = staff(*ALL)
+    page = shown(browser, browser.get(f"{LIST}balance/shop/"))
+    assert "This service has errors" in page
+    assert 'id="id_drivers_error"' in page
+    refused = submit(browser, "test/", start="1", service="shop", number="+989120000000")
+    assert (refused.status_code, 'id="id_service_error"' in refused.content.decode()) == (422, True)
+
+
 def test_test_is_followed_step_by_step(network: Network) -> None:
     browser = staff(*ALL)
     page = shown(browser, submit(browser, "test/", start="1", service="default", number=PHONE))

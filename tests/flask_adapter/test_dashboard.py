@@ -71,6 +71,29 @@ def test_each_right_is_asked_for(tmp_path: Path) -> None:
         assert client.post(f"/staff/{path}", data=fields).status_code == 403, path
 
 
+def test_row_of_the_sites_own_service_needs_the_right_to_change(tmp_path: Path) -> None:
+    rights = {Right.VIEW, Right.ADD, Right.DELETE}
+    client = site(tmp_path, rights.__contains__).app.test_client()
+    assert submit(client, "/staff/services/add/", name="default", title="Mine").status_code == 403
+    assert submit(client, "/staff/services/add/", name="shop").status_code == 303
+    rights |= {Right.CHANGE}
+    saved = follow(client, submit(client, "/staff/services/add/", name="default", title="Mine"))
+    version = re.findall(r'name="version" value="(\d+)"', saved.text)[0]
+    rights -= {Right.CHANGE}
+    assert client.get("/staff/services/default/delete/").status_code == 403
+    shop = client.get("/staff/services/shop/delete/")
+    assert shop.status_code == 200
+    fields = {"version": version, "csrf_token": token(shop)}
+    assert client.post("/staff/services/default/delete/", data=fields).status_code == 403
+    assert 'value="Mine"' in client.get("/staff/services/default/").text
+    rights -= {Right.DELETE}
+    rights |= {Right.CHANGE}
+    assert "services/default/delete/" in client.get("/staff/services/default/").text
+    assert "services/shop/delete/" not in client.get("/staff/services/shop/").text
+    assert submit(client, "/staff/services/default/delete/", version=version).status_code == 303
+    assert 'value="Mine"' not in client.get("/staff/services/default/").text
+
+
 def test_form_without_the_token_changes_nothing(tmp_path: Path) -> None:
     client = site(tmp_path).app.test_client()
     answer = client.post("/staff/services/add/", data={"name": "shop"})
@@ -234,6 +257,8 @@ def test_key_is_shown_once_and_revoked(tmp_path: Path) -> None:
     assert client.post("/phone/v1/verifications", **call).status_code == 201
     assert "refused from now on" in follow(client, submit(client, "/staff/keys/", id=id)).text
     assert client.post("/phone/v1/verifications", **call).status_code == 401
+    unknown = submit(client, "/staff/keys/add/", name="Shop", service="nothing")
+    assert "No service is named" in re.findall(r'id="id_service_error"><li>(.*?)</li>', unknown.text)[0]
     wrong = submit(client, "/staff/keys/add/", id=id, name="", service="default")
     assert 'id="id_name_error"' in wrong.text
 
@@ -254,6 +279,10 @@ def test_top_up_counts_once(tmp_path: Path) -> None:
         page = follow(client, submit(client, "/staff/balance/default/", amount="99.90", note="invoice 7", key=key))
     assert "was sent before" in page.text
     assert page.text.count("invoice 7") == 1
+    other = submit(client, "/staff/balance/default/", amount="5", note="invoice 8", key=key)
+    assert other.status_code == 400
+    assert "with another amount" in re.findall(r'id="id_amount_error"><li>(.*?)</li>', other.text)[0]
+    assert f'value="{key}"' not in other.text
     account = run(made.app.extensions["phone_verify"].site.verifier.flows.ledger.ledger.account("default"))
     assert account.balance == Decimal("99.90")
 
@@ -272,6 +301,32 @@ def test_test_is_followed_step_by_step(tmp_path: Path) -> None:
     assert "Verified: the code or the call was correct" in done.text
     assert "verified" in done.text
     assert 'name="number"' in follow(client, submit(client, "/staff/test/", new="1")).text
+
+
+def test_service_with_errors_is_named_by_the_pages(tmp_path: Path) -> None:
+    store = {"PHONE_VERIFY_STORE": f"sqlite:///{tmp_path}/store.sqlite3"}
+    client = site(tmp_path, **store).app.test_client()
+    submit(client, "/staff/services/add/", name="shop", channels="sms")
+    assert "submit" in follow(client, submit(client, "/staff/test/", start="1", service="shop", number=NUMBER)).text
+    session = client.get_cookie("session")
+    assert session is not None
+    with sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite3").begin() as rows:
+        broken = {"document": '{"drivers": ["gone"]}'}
+        rows.execute(sa.text("UPDATE phone_verify_service SET document = :document, version = version + 1"), broken)
+    client = site(tmp_path, **store).app.test_client()
+    client.set_cookie("session", session.value)
+    page = client.get("/staff/test/")
+    assert "This service has errors" in re.findall(r'id="id_service_error"><li>(.*?)</li>', page.text)[0]
+    refused = submit(client, "/staff/test/", start="1", service="shop", number=NUMBER)
+    assert (refused.status_code, 'id="id_service_error"' in refused.text) == (422, True)
+    assert "This service has errors" in follow(client, submit(client, "/staff/test/", check="1", code="000000")).text
+    shown = follow(client, client.get("/staff/balance/shop/"))
+    assert "This service has errors" in shown.text
+    assert 'id="id_drivers_error"' in shown.text
+    assert (
+        "•••••• is your Example code"
+        in follow(client, submit(client, "/staff/test/", start="1", service="default", number=NUMBER)).text
+    )
 
 
 def test_site_without_services_has_the_page_of_tests_alone(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from phone_verify.reports.base import Aggregates
 from phone_verify.reports.downloads import SHEET_ROWS, attempt_lines, attempts_in, csv_chunks, report_lines, xlsx_file
 from phone_verify.reports.figures import Figures, measures_of
 from phone_verify.reports.numbers import Numbers
-from phone_verify.reports.periods import Periods, Span, Unit
+from phone_verify.reports.periods import QUARTER_MICROS, Periods, Span, Unit
 from phone_verify.reports.reading import Grouping, Order, OrderError, read_order, read_position
 from phone_verify.reports.report import fold_backlog, make_report, parts_of
+from phone_verify.stores.rows.values import micros
 from phone_verify.testing.ledger_calls import CENT, NOW, REFUSED, SENT, attempt, later, run
 
 DAY = {"from": "2030-01-01", "to": "2030-01-01"}
@@ -130,6 +131,26 @@ def test_day_has_the_hours_of_its_time_zone(zone: str, day: date, hours: int) ->
     assert len(starts) == hours
     assert {(start.date(), start.minute) for start in starts} == {(day, 0)}
     assert len(Periods.within(Unit.DAY, span, ZoneInfo(zone)).numbers(span)) == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "odd"),
+    [("Australia/Lord_Howe", date(2026, 10, 4), 90), ("Australia/Lord_Howe", date(2026, 4, 5), 30),
+     ("Australia/Lord_Howe", date(2026, 5, 5), 60), ("Europe/Berlin", date(2029, 10, 28), 60)],
+)  # fmt: skip
+def test_list_of_an_hour_has_what_its_row_counts(zone: str, day: date, odd: int) -> None:
+    span = Span.of_days(day, day, ZoneInfo(zone))
+    periods = Periods.within(Unit.HOUR, span, ZoneInfo(zone))
+    at, lengths = span.since, set()
+    for number in periods.numbers(span):
+        listed = Order(day, day, ZoneInfo(zone), hour=micros(periods.start(number))).span
+        assert listed.since == at, "hours follow each other"
+        quarters = range(micros(listed.since), micros(listed.until), QUARTER_MICROS)
+        assert {periods.number(quarter) for quarter in quarters} == {number}
+        lengths.add((listed.until - listed.since) // timedelta(minutes=1))
+        at = listed.until
+    assert at == span.until
+    assert lengths == {60, odd}
 
 
 # Reports

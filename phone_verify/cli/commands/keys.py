@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import click
@@ -12,9 +13,11 @@ import click
 from ...keys.access_key import AccessKey
 from ...keys.base import KeyStore
 from ...keys.orders import KeyOrderError, make_key, read_order
+from ...services.listing import has_service
 from ...sync import run
+from .. import service_list
 from ..output import Mark, console, examples, say, table
-from ..site_loader import SiteTarget, of_a_site, reported
+from ..site_loader import SiteTarget, of_a_site, reported, with_keys
 
 T = TypeVar("T")
 
@@ -44,15 +47,18 @@ def create(
     """Create an access key called NAME and print it. It is not stored and cannot be shown again."""
     store, now = _store(site), datetime.now(UTC)
     try:
-        order = read_order(
-            name=name,
-            service=service,
-            networks=networks,
-            channels=channels,
-            expires=expires,
-            created_by="phone-verify keys",
-            now=now,
-        )
+        with reported():
+            services = service_list.services_of(with_keys(site.config()))
+            order = read_order(
+                name=name,
+                service=service,
+                networks=networks,
+                channels=channels,
+                expires=expires,
+                created_by="phone-verify keys",
+                now=now,
+                has_service=partial(has_service, services),
+            )
     except KeyOrderError as refusal:
         field, why = next(iter(refusal.errors.items()))
         raise click.BadParameter(why, param_hint=_OPTIONS.get(field, "NAME")) from None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ...errors import UnusableServiceError, quoted
 from ...http.site import Site
 from ...ledger.amounts import read_amount
 from ...ledger.caps import EVERY_REGION, Cap, Window, name_at
@@ -49,14 +50,14 @@ def _of_a_service(command: Callable[..., None]) -> Callable[..., None]:
 @_of_a_service
 def balance(site: SiteTarget, service: str, as_json: bool) -> None:
     """Show the balance of a service, what open orders may cost, and its latest payments."""
-    own = _ledger(site)
+    own = _ledger(site, service)
     account = _done(own.ledger.account(service))
     payments = _done(own.ledger.payments(service, 20))
     if as_json:
         click.echo(json.dumps(_account_document(service, account, payments), indent=2, ensure_ascii=False))
         return
     if account is None:
-        say(f"{service} has no account: it has neither paid nor sent under PHONE_VERIFY_TERMS.")
+        say(f"{service} has no account: it has neither paid nor sent under terms.")
         return
     say(f"{service}: balance {account.balance:f} {account.currency}, reserved {account.reserved:f}")
     listed = table("day", "kind", "amount", "note", "by")
@@ -79,9 +80,10 @@ def top_up(site: SiteTarget, amount: str, service: str, as_json: bool, note: str
     found = read_amount(amount)
     if not found:
         raise click.BadParameter("write an amount above 0, like 100 or 99.90", param_hint="AMOUNT")
+    key = key.strip()
     if len(key) > _LONGEST_KEY or len(note) > _LONGEST_NOTE:
         raise click.UsageError(f"--key may have {_LONGEST_KEY} characters, and --note {_LONGEST_NOTE}")
-    own = _ledger(site)
+    own = _ledger(site, service)
     account = _done(own.ledger.account(service))
     currency = account.currency if account else own.currency
     if not currency:
@@ -102,8 +104,8 @@ def top_up(site: SiteTarget, amount: str, service: str, as_json: bool, note: str
 @_of_a_service
 @click.option("--region", default="", help="Region whose cap is shown too, e.g. IR.")
 def caps(site: SiteTarget, service: str, as_json: bool, region: str) -> None:
-    """Show how much of each cap of the site's own service is used now. Windows are in UTC."""
-    own, now = _ledger(site), datetime.now(UTC)
+    """Show how much of each cap of a service is used now. Windows are in UTC."""
+    own, now = _ledger(site, service), datetime.now(UTC)
     named = {_name(cap, service, region, now): cap for cap in own.caps if cap.region != EVERY_REGION or region}
     used = {each.name: each for each in _done(own.ledger.usage(list(named)))}
     rows = []
@@ -124,7 +126,7 @@ def caps(site: SiteTarget, service: str, as_json: bool, region: str) -> None:
         click.echo(json.dumps({"service": service, "currency": own.currency, "caps": rows}, indent=2))
         return
     if not rows:
-        say("No cap is set. See PHONE_VERIFY_CAPS.")
+        say(f"{service} has no caps. Set them in PHONE_VERIFY_CAPS, or in its field caps.")
         return
     listed = table("window", "region", "orders", "of", f"spent ({own.currency or 'no currency'})", "of", "mode")
     for row in rows:
@@ -175,11 +177,21 @@ def _site(site: SiteTarget) -> Site:
         return with_keys(site.config()).site()
 
 
-def _ledger(site: SiteTarget) -> ServiceLedger:
-    found = _site(site).verifier.flows.ledger
-    if found is None:
+def _ledger(site: SiteTarget, service: str) -> ServiceLedger:
+    """Return the ledger with the terms and the caps of this service."""
+    flows = _site(site).verifier.flows
+    if flows.ledger is None:
         raise click.ClickException("This site has no ledger. Set PHONE_VERIFY_LEDGER to a database.")
-    return found
+    with reported():
+        try:
+            found = run(flows.services.find(service))
+        except UnusableServiceError:
+            raise click.ClickException(
+                f"The service {service} has mistakes. See `phone-verify services show {service}`."
+            ) from None
+    if found is None or found.ledger is None:
+        raise click.ClickException(f"No service is named {quoted(service)}. See `phone-verify services list`.")
+    return found.ledger
 
 
 def _done(flow: Coroutine[Any, Any, T]) -> T:

@@ -40,6 +40,7 @@ from ..values import (
     ACCOUNT_BIT,
     CURRENCY,
     RELEASED,
+    TRIAL_KEY,
     ZERO,
     Account,
     Alarm,
@@ -47,6 +48,7 @@ from ..values import (
     AttemptOutcome,
     AttemptResult,
     Held,
+    OtherPaymentError,
     Payment,
     Suspended,
     Terms,
@@ -273,10 +275,17 @@ class RowLedger(AlarmRows):
 
     async def pay(self, payment: Payment, terms: Terms, now: datetime) -> Account | None:
         """See `Ledger`."""
+        if payment.key.strip() == TRIAL_KEY:
+            raise ValueError("a payment needs a key")
 
         def step(tx: Transaction) -> Account | None:
             service = {"service": payment.service}
-            if not tx.change(tx.statements.insert_payment, _payment_row(payment, now)):
+            row = _payment_row(payment, now)
+            if not tx.change(tx.statements.insert_payment, row):
+                key = {**service, "payment_key": payment.key}
+                for units_before, currency in tx.rows(tx.statements.payment_by_key, key):
+                    if (units_before, currency) != (row["amount"], row["currency"]):
+                        raise OtherPaymentError(payment, amount_of(units_before), currency)
                 return None
             amount = {**service, "amount": units(payment.amount)}
             if not tx.change(tx.statements.pay, amount):
@@ -331,9 +340,10 @@ class RowLedger(AlarmRows):
         def step(tx: Transaction) -> int:
             size = min(limit - purged, _PURGE_BATCH)
             found = tx.rows(tx.statements.old, {"before": micros(before), "limit": size})
-            self._blank(tx, [id for id, dirty, _ in found if dirty])
-            deleted = [tx.change(tx.statements.delete, {"id": id}) for id, dirty, _ in found if not dirty]
-            return sum(deleted) + sum(1 for _, dirty, _ in found if dirty)
+            kept = [id for id, dirty, closed_at in found if dirty or closed_at is None]
+            self._blank(tx, kept)
+            deleted = [tx.change(tx.statements.delete, {"id": id}) for id, *_ in found if id not in kept]
+            return sum(deleted) + len(kept)
 
         purged = 0
         while purged < limit and (count := self._runner.run(step)):
@@ -419,7 +429,7 @@ def _create_account(tx: Transaction, service: str, terms: Terms, now: datetime) 
     values = {"service": service, "currency": terms.currency, "balance": 0, "reserved": 0, "alarm_base": 0,
               "alarmed": 0, "created_at": micros(now)}  # fmt: skip
     tx.change(tx.statements.make_account, values)
-    trial = Payment(service, terms.trial, terms.currency, "trial", kind="trial")
+    trial = Payment(service, terms.trial, terms.currency, TRIAL_KEY, kind="trial")
     if trial.amount and tx.change(tx.statements.insert_payment, _payment_row(trial, now)):
         tx.change(tx.statements.pay, {"service": service, "amount": units(trial.amount)})
         tx.change(tx.statements.rebase, {"service": service})

@@ -93,13 +93,15 @@ class Statements:
         self.look_ups = statement(f"{read} look_up_at <= :now ORDER BY look_up_at LIMIT :limit{skip}")
         self.look_up = statement(f"UPDATE {attempt} SET look_up_at = :look_up_at WHERE id = :id")
         self.of_phone = statement(f"SELECT id FROM {attempt} WHERE tag = :tag LIMIT :limit")
-        self.old = statement(f"SELECT id, dirty, tag FROM {attempt} WHERE started_at < :before AND "
-                             "(dirty = 0 OR tag <> '') ORDER BY started_at LIMIT :limit")  # fmt: skip
+        self.old = statement(
+            f"SELECT id, dirty, closed_at FROM {attempt} WHERE started_at < :before AND "
+            "((dirty = 0 AND closed_at IS NOT NULL) OR tag <> '') ORDER BY started_at LIMIT :limit"
+        )
         self.blank = statement(
             f"UPDATE {attempt} SET tag = '', hint = '', reference = NULL, sealed = NULL, look_up_at = NULL, "
             "verification = :verification WHERE id = :id"
         )
-        self.delete = statement(f"DELETE FROM {attempt} WHERE id = :id AND dirty = 0")
+        self.delete = statement(f"DELETE FROM {attempt} WHERE id = :id AND dirty = 0 AND closed_at IS NOT NULL")
         self.delete_counters = statement(f"DELETE FROM {counter} WHERE ends_at < :before")
         self.make_account = statement(self._make_account())
         self.account = statement(f"SELECT {', '.join(_ACCOUNT)} FROM {account} WHERE service = :service")
@@ -116,6 +118,9 @@ class Statements:
             f"UPDATE {account} SET alarmed = :level WHERE service = :service AND alarmed < :level"
         )
         self.insert_payment = statement(self._insert(payment, _PAYMENT))
+        self.payment_by_key = statement(
+            f"SELECT amount, currency FROM {payment} WHERE service = :service AND payment_key = :payment_key"
+        )
         self.payments = statement(
             f"SELECT {', '.join(_PAYMENT)} FROM {payment} WHERE service = :service ORDER BY id DESC LIMIT :limit"
         )
