@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect, StreamingHttpResponse
@@ -84,6 +84,8 @@ def show(admin: ModelAdmin[Any], request: HttpRequest, path: str, row: Row | Non
     except RefusedError as refusal:
         if refusal.status == 403:
             raise PermissionDenied from None
+        if refusal.status == 400:
+            raise BadRequest from None
         if refusal.status == 405:
             return HttpResponseNotAllowed(METHODS)
         raise Http404 from None

@@ -235,6 +235,7 @@ STAFF = {
     "no_ledger_rows": "The ledger has no row of it.",
     # Refusals.
     "title_refused": "This page is not available",
+    "refused_400": "A field is too long, or has a character that it can't have.",
     "refused_403": "You may not use this page.",
     "refused_404": "There is no page at this address.",
     "refused_405": "This page can't be opened this way.",

@@ -102,7 +102,9 @@ Answer = Page | File | Redirect
 
 
 class RefusedError(Exception):
-    """The page does not exist (404), may not be used by this user (403), or not by this method (405)."""
+    """The page does not exist (404), or may not be used by this user (403), by this method (405)
+    or with such a field (400).
+    """
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -116,9 +118,14 @@ def require(call: StaffCall, right: Right) -> None:
 
 
 def text_of(fields: Mapping[str, str], name: str, longest: int = 200) -> str:
-    """Return a field of a form or a query, without what no field can hold; one that is too long is empty."""
+    """Return a field of a form or a query.
+
+    Raises `RefusedError` for one that no browser sends: it must not be taken for an empty one.
+    """
     text = fields.get(name, "")
-    return "" if len(text) > longest or "\0" in text else text.strip()
+    if len(text) > longest or "\0" in text:
+        raise RefusedError(400)
+    return text.strip()
 
 
 def above_service(name: str) -> Sequence[tuple[str, str]]:

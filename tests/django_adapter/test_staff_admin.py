@@ -166,6 +166,7 @@ def test_mistake_is_shown_at_its_field() -> None:
 def test_amount_that_is_none_is_400_and_a_top_up_is_kept() -> None:
     browser = staff(*ALL)
     assert submit(browser, "balance/default/", amount="-1").status_code == 400
+    assert submit(browser, "balance/default/", amount="5", note="x" * 256).status_code == 400
     assert "99.90 EUR" in shown(browser, submit(browser, "balance/default/", amount="99.90", key="k1"))
 
 

@@ -287,6 +287,15 @@ def test_top_up_counts_once(tmp_path: Path) -> None:
     assert account.balance == Decimal("99.90")
 
 
+@pytest.mark.parametrize("field", [{"note": "x" * 256}, {"note": "\0"}, {"key": "k" * 33}, {"amount": "9" * 201}])
+def test_field_that_no_browser_sends_is_refused(tmp_path: Path, field: dict[str, str]) -> None:
+    made = site(tmp_path)
+    answer = submit(made.app.test_client(), "/staff/balance/default/", **{"amount": "5", **field})
+    assert answer.status_code == 400
+    assert "A field is too long" in answer.text
+    assert run(made.app.extensions["phone_verify"].site.verifier.flows.ledger.ledger.account("default")) is None
+
+
 def test_test_is_followed_step_by_step(tmp_path: Path) -> None:
     made = site(tmp_path)
     client = made.app.test_client()
