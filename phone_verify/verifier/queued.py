@@ -146,9 +146,11 @@ class QueuedOperations(ServerOperations):
     @operation("send")
     async def _sent(self, record: Verification, sends: SendQueue, taken: TakenSend, *, access_key: str = "") -> Outcome:
         """Send an order of the queue, and write what became of it."""
-        order = taken.order
-        record = with_changes(record, sends=order.send)
+        record = with_changes(record, sends=taken.order.send)
         known = self.router.drivers()
+        if not taken.asked:
+            taken = self._responding_first(taken)
+        order = taken.order
         drivers = [known.get(name) for name in order.drivers]
         again, asked = order.send > 1, taken.asked
         last = drivers[asked - 1] if asked else None
@@ -185,6 +187,17 @@ class QueuedOperations(ServerOperations):
         if isinstance(carried, Denied):
             return Outcome(Reason.CLOSED, carried.record)
         return Outcome(verification=carried)
+
+    def _responding_first(self, taken: TakenSend) -> TakenSend:
+        """Return an order of which no driver was asked, with the drivers of providers that do not respond last.
+
+        Only the processes that send know which those are.
+        """
+        order, known = taken.order, self.router.drivers()
+        able = [known[name] for name in order.drivers if _carries(known.get(name), order.channel)]
+        names = [driver.name for driver in self.router.responding_first(able)]
+        names += [name for name in order.drivers if name not in names]
+        return replace(taken, order=replace(order, drivers=names))
 
     async def _failed(
         self, record: Verification, sends: SendQueue, taken: TakenSend, undelivered: Undelivered

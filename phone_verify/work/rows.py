@@ -21,7 +21,7 @@ _SEND = (
     "verification", "send", "service", "channel", "drivers", "long_codes", "access_key", "page_host", "top_host",
     "counted", "provider", "queued_at", "next_at", "takes", "asked", "state", "cause",
 )  # fmt: skip
-_TAKEN = ("position", "takes", "asked", *_SEND[:10])
+_TAKEN = ("position", "takes", "asked", "provider", *_SEND[:10])
 _JOB = ("name", "next_at", "takes", "started_at", "finished_at", "amount", "problem")
 _LONGEST_PROBLEM = 200
 #: Ids begin with the tag, and this sorts after each of their characters.
@@ -57,7 +57,7 @@ class Statements:
         self.due_one = statement(f"SELECT {taken} FROM {send} WHERE {key} AND next_at <= :now{lock}")
         self.hold = statement(f"UPDATE {send} SET next_at = :until, takes = takes + 1 WHERE position = :position")
         self.postpone = statement(f"UPDATE {send} SET next_at = :until WHERE {mine}")
-        self.mark = statement(f"UPDATE {send} SET next_at = :until, asked = :asked WHERE {mine}")
+        self.mark = statement(f"UPDATE {send} SET next_at = :until, asked = :asked, drivers = :drivers WHERE {mine}")
         self.finish = statement(f"UPDATE {send} SET next_at = NULL, state = :state, cause = :cause WHERE {mine}")
         waits = "verification = :verification AND next_at IS NOT NULL"
         self.of_verification = statement(f"SELECT position, send, asked FROM {send} WHERE {waits} ORDER BY send{wait}")
@@ -177,7 +177,8 @@ class RowSends(_Rows):
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         """See `SendQueue`."""
-        values = {**_key(taken), "asked": asked, "until": micros(until)}
+        drivers = " ".join(taken.order.drivers)
+        values = {**_key(taken), "asked": asked, "drivers": drivers, "until": micros(until)}
         if not self._change(self._texts.mark, values):
             raise LeaseLostError
 
@@ -281,4 +282,4 @@ def _taken_of(row: Sequence[Any]) -> TakenSend:
         top_host=values["top_host"] or None,
         counted=values["counted"],
     )
-    return TakenSend(values["position"], values["takes"] + 1, values["asked"], order)
+    return TakenSend(values["position"], values["takes"] + 1, values["asked"], order, values["provider"])
