@@ -75,6 +75,10 @@ class Statements:
         self.by_id = statement(f"{read} id = :id{lock}")
         key = "verification = :verification AND send = :send AND driver = :driver"
         # Without a lock: MySQL's duplicate holds a shared one, and two steps could not both exchange it.
+        self.held_of_send = statement(f"{read} verification = :verification AND send = :send ORDER BY id{lock}")
+        self.take_over = statement(
+            f"UPDATE {attempt} SET driver = :driver, charged_for = :charged_for, {changes}, dirty = 1 WHERE id = :id"
+        )
         self.by_key = statement(f"{read} {key}")
         self.held_by_key = statement(f"{read} {key}{lock}")
         self.of_verification = statement(f"{read} verification = :verification ORDER BY id")
