@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ..http.site import Site
+from ..sync import run
+from ..webhooks_out.base import MOST_ON_A_PAGE, DeliveryStatus, Wanted
+from ..webhooks_out.delivery import Deliverer
 from ..work.fair import MOST_AT_ONCE
 from ..work.leases import JobState
 from .jobs import JOB_LEASE, Job, Ran, needed_jobs, run_job
@@ -15,6 +19,10 @@ from .jobs import JOB_LEASE, Job, Ran, needed_jobs, run_job
 DEFAULT_SENDERS = 2 * MOST_AT_ONCE
 #: How long an idle job of one worker at a time waits before it asks for its lease again.
 _LONGEST_PAUSE = 30.0
+#: How much later than due a job may run, and a message be delivered.
+_SLACK = JOB_LEASE + timedelta(seconds=2 * _LONGEST_PAUSE)
+#: How long an order may wait: a scheduler starts each minute, and the lease of a worker that died lasts another.
+_ORDER_WAITS = timedelta(minutes=2)
 
 
 class Worker:
@@ -65,6 +73,30 @@ class Worker:
                 self._stopping.wait(pause)
 
 
+def overdue_work(site: Site, now: datetime | None = None) -> list[str]:
+    """Return the names of jobs whose orders or messages wait too long: no worker sends them, or too few do.
+
+    Raises `StoreError`.
+    """
+    now, late = now or datetime.now(UTC), []
+    needed, sends, deliverer = {job.name for job in needed_jobs(site)}, site.background.sends, site.deliverer
+    if "send" in needed and sends is not None and run(sends.waiting(now - _ORDER_WAITS)):
+        late.append("send")
+    if "webhooks" in needed and deliverer is not None and _waits(deliverer, now - _SLACK):
+        late.append("webhooks")
+    return late
+
+
+def _waits(deliverer: Deliverer, before: datetime) -> bool:
+    """Return whether a message has been due since before then."""
+    page = Wanted(status=DeliveryStatus.PENDING, limit=MOST_ON_A_PAGE)
+    while found := run(deliverer.outbox.deliveries(page)):
+        if any(each.next_at is not None and each.next_at < before for each in found):
+            return True
+        page = replace(page, before=found[-1].position)
+    return False
+
+
 def overdue(states: Sequence[JobState], needed: Sequence[Job], now: datetime | None = None) -> list[str]:
     """Return the names of jobs that no worker has run in time, or whose last run failed."""
     now, known = now or datetime.now(UTC), {state.name: state for state in states}
@@ -73,7 +105,6 @@ def overdue(states: Sequence[JobState], needed: Sequence[Job], now: datetime | N
         if not job.alone:
             continue
         state = known.get(job.name)
-        slack = JOB_LEASE + timedelta(seconds=2 * _LONGEST_PAUSE)
-        if state is None or state.next_at + slack < now or state.problem:
+        if state is None or state.next_at + _SLACK < now or state.problem:
             late.append(job.name)
     return late

@@ -65,6 +65,7 @@ class Statements:
         self.waiting_of = statement(f"SELECT send FROM {send} WHERE {waits} ORDER BY send")
         self.outcome = statement(f"SELECT state, cause FROM {send} WHERE {key}")
         self.waiting = statement(f"SELECT COUNT(*) FROM {send} WHERE next_at IS NOT NULL")
+        self.waiting_since = statement(f"{self.waiting.named} AND queued_at < :before")
         self.erase = statement(f"DELETE FROM {send} WHERE verification >= :low AND verification < :high")
         self.old = statement(
             f"SELECT position FROM {send} WHERE queued_at < :before AND next_at IS NULL LIMIT :limit{lock}"
@@ -198,9 +199,12 @@ class RowSends(_Rows):
         values = {"verification": verification}
         return [row[0] for row in self._runner.run(lambda tx: tx.rows(self._texts.waiting_of, values))]
 
-    async def waiting(self) -> int:
+    async def waiting(self, before: datetime | None = None) -> int:
         """See `SendQueue`."""
-        return int(self._runner.run(lambda tx: tx.rows(self._texts.waiting, {}))[0][0])
+        text, values = self._texts.waiting, {}
+        if before is not None:
+            text, values = self._texts.waiting_since, {"before": micros(before)}
+        return int(self._runner.run(lambda tx: tx.rows(text, values))[0][0])
 
     async def erase(self, tag: str) -> int:
         """See `SendQueue`."""

@@ -135,8 +135,8 @@ class SendQueue(Protocol):
         """Return the numbers of the sends of this verification that wait or are being sent, in order."""
         ...
 
-    async def waiting(self) -> int:
-        """Return how many orders wait or are being sent."""
+    async def waiting(self, before: datetime | None = None) -> int:
+        """Return how many orders wait or are being sent: all, or those that were accepted before then."""
         ...
 
     async def erase(self, tag: str) -> int:
