@@ -120,6 +120,20 @@ def test_order_that_expires_in_the_queue_is_reported_and_costs_nothing(shop: Mak
     assert made.ends() == [("expired", "expired")]
 
 
+def test_order_that_is_too_late_is_reported_at_its_end(shop: Make) -> None:
+    made = shop(driver := sms())
+    id, secret = made.here.begun()
+    left = made.verifier.get(id, secret).verification.expires_at - made.here.clock()
+    made.here.clock.move(left.total_seconds() - 3)
+    assert made.work()
+    assert made.ends() == []
+    made.here.clock.move(3)
+    assert made.work()
+    (row,) = made.books.rows(id)
+    assert (driver.orders, row.outcome, row.charged, row.reserved, row.open) == ([], "unsent", 0, 0, False)
+    assert made.ends() == [("expired", "expired")]
+
+
 def test_expired_order_is_reported_without_a_worker(shop: Make) -> None:
     made = shop(sms())
     id, _ = made.here.begun()

@@ -279,6 +279,38 @@ def test_expired_order_is_not_sent(made: Make) -> None:
     assert driver.orders == []
 
 
+@pytest.mark.parametrize(("left", "sent"), [(10, 1), (9.9, 0), (0.1, 0)])
+def test_order_is_not_sent_just_before_its_verification_ends(made: Make, left: float, sent: int) -> None:
+    here = made(driver := sms())
+    id, secret = here.begun()
+    life = here.verifier.get(id, secret).verification.expires_at - here.clock()
+    here.clock.move(life.total_seconds() - left)
+    assert here.work()
+    assert len(driver.orders) == sent
+    if sent:
+        assert here.verifier.check(id, secret, driver.codes[0]).ok
+        return
+    assert not here.work()
+    here.clock.move(left)
+    assert here.work()
+    assert (driver.orders, here.status(id, secret)) == ([], (Status.EXPIRED, None))
+    assert run(here.sends.outcome(id, 1)) == (SendState.DROPPED, None)
+
+
+def test_code_of_a_dead_worker_is_valid_to_the_end(made: Make) -> None:
+    dying = sms(on_start=die)
+    here = made(dying)
+    id, secret = here.begun()
+    life = here.verifier.get(id, secret).verification.expires_at - here.clock()
+    here.clock.move(life.total_seconds() - SEND_LEASE.total_seconds() - 5)
+    with pytest.raises(Died):
+        here.work()
+    here.clock.move(SEND_LEASE.total_seconds())
+    assert here.work()
+    assert run(here.sends.outcome(id, 1)) == (SendState.DONE, None)
+    assert here.verifier.check(id, secret, dying.codes[0]).ok
+
+
 def test_erased_phone_is_not_sent_to(made: Make) -> None:
     here = made(driver := sms())
     here.begun()
