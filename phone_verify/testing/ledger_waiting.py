@@ -16,6 +16,7 @@ from ..model import Channel, Receipt
 from .ledger_calls import (
     CENT,
     DELIVERED,
+    NOW,
     ONE,
     PREPAID,
     REFUSED,
@@ -183,3 +184,52 @@ class WaitingPromises(LedgerCalls):
         for alarm in alarms:
             run(ledger.told(alarm))
         assert run(ledger.alarms(later(4), 9)) == [raised]
+
+    def filled(self, ledger: Ledger, cap: Cap, numbers: range, *, given_back: bool = True) -> list[int]:
+        """Begin these attempts under a total cap; return the levels of the alarms. They are then given back."""
+        seen: list[int] = []
+        for number in numbers:
+            found = run(ledger.begin(attempt(number, charged_for=ChargedFor.VERIFIED), [cap], None, NOW))
+            seen += [alarm.level for alarm in found.alarms]
+        for number in numbers if given_back else ():
+            run(ledger.end(attempt(number).verification, NOW))
+        return seen
+
+    def test_orders_given_back_do_not_repeat_an_alarm(self, ledger: Ledger) -> None:
+        cap = Cap(Window.TOTAL, money=CENT * 20)
+        rounds = [self.filled(ledger, cap, range(start, start + 18)) for start in (0, 20, 40)]
+        assert rounds == [[50, 80], [], []]
+        assert self.spent(ledger, Window.TOTAL) == (54, ZERO)
+
+    def test_alarm_is_repeated_once_for_each_raise_of_a_cap(self, ledger: Ledger) -> None:
+        caps = [Cap(Window.TOTAL, money=CENT * cents) for cents in (20, 21, 21, 20, 21)]
+        rounds = [self.filled(ledger, cap, range(20 * n, 20 * n + 18)) for n, cap in enumerate(caps)]
+        assert rounds == [[50, 80], [50, 80], [], [], []]
+
+    def test_raise_that_leaves_a_level_reached_is_over_then(self, ledger: Ledger) -> None:
+        cap, higher = (Cap(Window.TOTAL, money=CENT * cents) for cents in (20, 21))
+        assert self.filled(ledger, cap, range(17), given_back=False) == [50, 80]
+        assert self.filled(ledger, higher, range(17, 18)) == []
+        for number in range(17):
+            run(ledger.end(attempt(number).verification, NOW))
+        assert self.filled(ledger, higher, range(20, 38)) == []
+
+    def test_cap_that_was_used_up_alarms_again_after_a_raise(self, ledger: Ledger) -> None:
+        low, higher = Cap(Window.TOTAL, money=Decimal("0.005")), Cap(Window.TOTAL, money=CENT * 4)
+        assert [self.filled(ledger, cap, range(2)) for cap in (low, low)] == [[100], []]
+        assert self.filled(ledger, higher, range(3)) == [50]
+
+    @pytest.mark.parametrize(
+        ("other", "repeats"),
+        [
+            (Cap(Window.TOTAL, count=100, money=CENT * 20), False),
+            (Cap(Window.TOTAL, count=100, money=CENT * 21), True),
+            (Cap(Window.TOTAL, count=101, money=CENT * 20), True),
+            (Cap(Window.TOTAL, money=CENT * 20), True),
+            (Cap(Window.TOTAL, count=99, money=CENT * 20), False),
+        ],
+        ids=["same", "more money", "more attempts", "no limit of attempts", "fewer attempts"],
+    )
+    def test_each_limit_of_a_cap_can_be_raised(self, ledger: Ledger, other: Cap, repeats: bool) -> None:
+        assert self.filled(ledger, Cap(Window.TOTAL, count=100, money=CENT * 20), range(12)) == [50]
+        assert self.filled(ledger, other, range(20, 32)) == [50] * repeats

@@ -33,6 +33,7 @@ from ..caps import (
     level_of,
     names_of,
     passes,
+    was_raised,
     window_end,
 )
 from ..changes import changes_of
@@ -54,7 +55,7 @@ from ..values import (
 from .accounts import account_of, balance_alarm, create_account, move, payment_row
 from .alarms import AlarmRows
 from .conversion import attempt_of, row_of
-from .counters import Transaction, TransactionRunner, add, usage
+from .counters import Transaction, TransactionRunner, add, level_values, usage
 from .statements import CHANGED
 
 T = TypeVar("T")
@@ -175,12 +176,12 @@ class RowLedger(AlarmRows):
             if cap.enforced and passes(cap, used) and (count or price > 0):
                 before = replace(used, count=used.count - count, spent=used.spent - price)
                 alarm = alarm_of(cap, before, attempt, attempt.account_currency, refused=True)
-                raise _Over(cap.window.value, alarm, used.name, window_end(cap.window, now))
-            if (level := level_left(cap, used)) < used.alarmed:
-                tx.change(tx.statements.lower_counter, {"name": used.name, "level": level})
-                used = replace(used, alarmed=level)
+                raise _Over(cap.window.value, alarm, used.name, cap=cap, ends_at=window_end(cap.window, now))
+            if was_raised(cap, used):
+                used = replace(used, alarmed=level_left(cap, used))
+                tx.change(tx.statements.lower_counter, level_values(used.name, used.alarmed, cap))
             if alarm := alarm_of(cap, used, attempt, attempt.account_currency):
-                tx.change(tx.statements.alarm_counter, {"name": used.name, "level": alarm.level})
+                tx.change(tx.statements.alarm_counter, level_values(used.name, alarm.level, cap))
                 alarms.append(alarm)
         return alarms
 
@@ -434,11 +435,14 @@ class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
         limit: str,
         alarm: Alarm | None,
         name: str,
+        *,
+        cap: Cap | None = None,
         ends_at: datetime | None = None,
         terms: Terms | None = None,
     ) -> None:
         super().__init__()
-        self.limit, self.alarm, self._name, self._ends_at, self._terms = limit, alarm, name, ends_at, terms
+        self.limit, self.alarm, self._name, self._terms = limit, alarm, name, terms
+        self._cap, self._ends_at = cap, ends_at
 
     def note(self, tx: Transaction, now: datetime) -> Sequence[Alarm]:
         """Note that the alarm was raised; return it unless a concurrent step did."""
@@ -449,7 +453,7 @@ class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
             raised = tx.change(tx.statements.alarm_account, {"service": self._name, "level": 100})
         else:
             add(tx, {self._name: (0, ZERO, self._ends_at)})
-            raised = tx.change(tx.statements.alarm_counter, {"name": self._name, "level": 100})
+            raised = tx.change(tx.statements.alarm_counter, level_values(self._name, 100, self._cap))
         return (self.alarm,) if raised and self.alarm else ()
 
 

@@ -24,7 +24,7 @@ _ACCOUNT = ("service", "currency", "balance", "reserved", "alarm_base", "alarmed
 _PAYMENT = ("service", "amount", "currency", "payment_key", "kind", "note", "made_by", "created_at")
 _COUNTER = ("name", "used", "spent", "alarmed", "ends_at")
 _ALARM = ("alarm_key", "alarm", "raised_at")
-_USAGE = ("name", "used", "spent", "alarmed")
+_USAGE = ("name", "used", "spent", "alarmed", "alarm_count", "alarm_money")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,12 @@ class Statements:
         self.payments = statement(
             f"SELECT {', '.join(_PAYMENT)} FROM {payment} WHERE service = :service ORDER BY id DESC LIMIT :limit"
         )
-        self.alarm_counter = statement(f"UPDATE {counter} SET alarmed = :level WHERE name = :name AND alarmed < :level")
-        self.lower_counter = statement(f"UPDATE {counter} SET alarmed = :level WHERE name = :name AND alarmed > :level")
+        level = (
+            f"UPDATE {counter} SET alarmed = :level, alarm_count = :alarm_count, alarm_money = :alarm_money "
+            "WHERE name = :name"
+        )
+        self.alarm_counter = statement(f"{level} AND alarmed < :level")
+        self.lower_counter = statement(f"{level} AND alarmed >= :level")
         self.insert_alarm = statement(self._insert(names.alarm, _ALARM))
         self.alarms = statement(
             f"SELECT alarm_key, alarm FROM {names.alarm} WHERE raised_at < :before ORDER BY raised_at LIMIT :limit"
