@@ -117,7 +117,8 @@ class Delivery:
         `again` marks a resend. `client` is the request, whose page the last line of an SMS names.
         `user_token` and `options` are for drivers that accept them; a resend through the same driver
         keeps the options of the last order. `access_key` is the id of the key that ordered it.
-        `before` is called with the name of each driver before it is asked; what it raises ends the order.
+        `before`, for an order that waited, is called with the name of each driver before it is asked; what it
+        raises ends the order.
         """
         record, channel = admitted.record, admitted.channel
         undelivered = Undelivered(None, refused=True, reason=Reason.CHANNEL_UNAVAILABLE)
@@ -154,7 +155,15 @@ class Delivery:
                 if before is not None:
                     await before(driver.name)
                 carried = await self._carry_by(
-                    record, driver, order, code, shown, deadline, again=again, access_key=access_key
+                    record,
+                    driver,
+                    order,
+                    code,
+                    shown,
+                    deadline,
+                    again=again,
+                    access_key=access_key,
+                    waited=before is not None,
                 )
             if not isinstance(carried, Undelivered):
                 return carried
@@ -247,6 +256,7 @@ class Delivery:
         *,
         again: bool,
         access_key: str,
+        waited: bool = False,
     ) -> Carried:
         """Pass the order to one driver, with its attempt in the ledger."""
         channel, label, ledger = order.channel, order.channel.label, self._parts.ledger
@@ -254,7 +264,9 @@ class Delivery:
         attempt: Attempt | None = None
         if ledger is not None:
             free = driver.name not in self._parts.router.drivers()  # a test number
-            begun = await ledger.begin(record, channel, driver.name, text=order.text, access_key=access_key, free=free)
+            begun = await ledger.begin(
+                record, channel, driver.name, text=order.text, access_key=access_key, free=free, waited=waited
+            )
             if isinstance(begun, Reason):
                 return Undelivered(None, refused=True, reason=begun)
             attempt = begun

@@ -46,7 +46,7 @@ def add_tasks(app: Celery, find_site: Callable[[], Site]) -> None:
         find_site().verifier.send_queued((verification, number))
 
     def run_jobs() -> dict[str, int]:
-        return {name: ran.amount for name, ran in run_due(find_site()).items()}
+        return {name: ran.amount for name, ran in run_due(find_site(), seconds=SECONDS).items()}
 
     app.task(send, name=SEND, **kept)
     jobs = app.task(run_jobs, name=RUN_JOBS, expires=60, **kept)

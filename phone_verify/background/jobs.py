@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from ..errors import PhoneVerifyError, StoreError, place_of
 from ..http.site import Site
@@ -23,6 +24,11 @@ log = logging.getLogger("phone_verify")
 JOB_LEASE = timedelta(minutes=5)
 #: Most orders of one run, webhooks of one run, and rows of one step that deletes or settles.
 _SENDS, _WEBHOOKS, _ROWS = 20, 100, 500
+#: A run begins no other order after this time, so that a worker that is stopped ends within its minute.
+_SENDING_SECONDS = 10.0
+#: How long `run_due` repeats jobs of which more is due, unless its caller says so: a scheduler that starts each
+#: minute then has one of them at a time.
+REPEATED_SECONDS = 40.0
 #: Most steps of one run of a job that settles or deletes.
 _STEPS = 20
 #: Most look-ups of one run.
@@ -31,7 +37,10 @@ _LOOK_UPS = 50
 
 def send_orders(site: Site, now: datetime) -> int:
     """Send orders that wait, one after the other. One that cannot be sent is due again in a minute."""
+    until = monotonic() + _SENDING_SECONDS
     for sent in range(_SENDS):
+        if monotonic() >= until:
+            return sent
         try:
             if not site.verifier.send_queued():
                 return sent
@@ -143,10 +152,21 @@ def run_job(site: Site, job: Job, now: datetime | None = None) -> Ran | None:
         return _failed(job, error)
 
 
-def run_due(site: Site, now: datetime | None = None) -> dict[str, Ran]:
-    """Run each needed job that is due, once; return what ran. For a scheduler of the site."""
-    ran = {job.name: run_job(site, job, now) for job in needed_jobs(site)}
-    return {name: result for name, result in ran.items() if result is not None}
+def run_due(site: Site, now: datetime | None = None, seconds: float = REPEATED_SECONDS) -> dict[str, Ran]:
+    """Run each needed job that is due; return what ran. For a scheduler of the site.
+
+    Orders and webhooks are sent until none is due: another run begins until this many seconds have passed.
+    """
+    until, results = monotonic() + seconds, dict[str, Ran]()
+    for job in needed_jobs(site):
+        ran = run_job(site, job, now)
+        amount = 0
+        while ran is not None and ran.amount and not job.alone and monotonic() < until:
+            amount += ran.amount
+            ran = run_job(site, job, now)
+        if ran is not None:
+            results[job.name] = replace(ran, amount=amount + ran.amount)
+    return results
 
 
 def _attempted(site: Site, job: Job, now: datetime) -> Ran:

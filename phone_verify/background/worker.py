@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..http.site import Site
+from ..sync import run
 from ..work.fair import MOST_AT_ONCE
 from ..work.leases import JobState
 from .jobs import JOB_LEASE, Job, Ran, needed_jobs, run_job
@@ -15,6 +16,10 @@ from .jobs import JOB_LEASE, Job, Ran, needed_jobs, run_job
 DEFAULT_SENDERS = 2 * MOST_AT_ONCE
 #: How long an idle job of one worker at a time waits before it asks for its lease again.
 _LONGEST_PAUSE = 30.0
+#: How much later than due a job may run.
+_SLACK = JOB_LEASE + timedelta(seconds=2 * _LONGEST_PAUSE)
+#: How long an order may be due: a scheduler starts each minute, and the lease of a worker that died lasts another.
+_ORDER_WAITS = timedelta(minutes=2)
 
 
 class Worker:
@@ -65,6 +70,18 @@ class Worker:
                 self._stopping.wait(pause)
 
 
+def orders_are_overdue(site: Site, now: datetime | None = None) -> bool:
+    """Return whether orders wait that no worker takes, or too few do. Raises `StoreError`.
+
+    Those of a service with mistakes do not count, and neither do webhooks: a service, or an endpoint of a customer,
+    must not let a health check fail.
+    """
+    sends = site.background.sends
+    if sends is None or site.background.mode == "off":
+        return False
+    return run(sends.waiting((now or datetime.now(UTC)) - _ORDER_WAITS)) > 0
+
+
 def overdue(states: Sequence[JobState], needed: Sequence[Job], now: datetime | None = None) -> list[str]:
     """Return the names of jobs that no worker has run in time, or whose last run failed."""
     now, known = now or datetime.now(UTC), {state.name: state for state in states}
@@ -73,7 +90,6 @@ def overdue(states: Sequence[JobState], needed: Sequence[Job], now: datetime | N
         if not job.alone:
             continue
         state = known.get(job.name)
-        slack = JOB_LEASE + timedelta(seconds=2 * _LONGEST_PAUSE)
-        if state is None or state.next_at + slack < now or state.problem:
+        if state is None or state.next_at + _SLACK < now or state.problem:
             late.append(job.name)
     return late

@@ -58,7 +58,7 @@ ATTEMPT = sa.Table(
     sa.Index("phone_verify_attempt_look_up", "look_up_at"),
 )
 
-#: What was used in one window of a cap, or the level of an alarm.
+#: What was used in one window of a cap, or the level of an alarm; and the limits of the cap at its last alarm.
 CAP_COUNTER = sa.Table(
     "phone_verify_cap_counter",
     metadata,
@@ -66,6 +66,8 @@ CAP_COUNTER = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
     sa.Column("spent", MONEY, nullable=False),
     sa.Column("alarmed", sa.SmallInteger, nullable=False),
+    sa.Column("alarm_count", sa.BigInteger),
+    sa.Column("alarm_money", MONEY),
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
 )
 

@@ -35,14 +35,17 @@ def call_address(site: Site, call: ApiRequest) -> str | None:
 
 
 def whole_address(site: Site, call: ApiRequest) -> str | None:
-    """Return the client's address, IPv6 whole as well; None without one (Unix socket)."""
+    """Return the client's address, IPv6 whole as well; None if it is unknown."""
     address = client_of(site, call)
     return None if address is None else str(address)
 
 
 def client_of(site: Site, call: ApiRequest) -> Address | None:
-    """Return the client's address as a value; None without one (Unix socket)."""
-    return _client(call.peer, call.headers, site.proxies)
+    """Return the client's address as a value; None if it is unknown: a Unix socket, or a trusted header without it.
+
+    The proxy's own address then would let clients in that only the proxy may be.
+    """
+    return _known(_read(call.peer or ""), call.headers, site.proxies)
 
 
 def client_address(peer: str | None, headers: Mapping[str, str], proxies: Proxies) -> str | None:
@@ -53,14 +56,12 @@ def client_address(peer: str | None, headers: Mapping[str, str], proxies: Proxie
     that is not in them. A header of a peer that is not trusted does not count. If the header has
     too few entries or an unreadable one, the peer's address is used.
     """
-    return _bucket(_client(peer, headers, proxies))
-
-
-def _client(peer: str | None, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
     connected = _read(peer or "")
-    if not _may_report(connected, proxies):
-        return connected
-    return _reported(headers.get(proxies.header, ""), proxies) or connected
+    return _bucket(_known(connected, headers, proxies) or connected)
+
+
+def _known(peer: Address | None, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
+    return _reported(headers.get(proxies.header, ""), proxies) if _may_report(peer, proxies) else peer
 
 
 def _may_report(peer: Address | None, proxies: Proxies) -> bool:

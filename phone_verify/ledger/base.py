@@ -26,13 +26,16 @@ class Ledger(Protocol):
     """
 
     async def begin(
-        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime, *, waited: bool = False
     ) -> Held | Suspended:
         """Write an attempt as unclear, count it and reserve its price, unless a cap or the balance forbids it.
 
         Of concurrent calls no more are held than the caps and the balance allow. A call for a
         verification, send and driver that were written before changes nothing, except that an unsent attempt
         whose driver is about to be asked becomes unclear; one that was released meanwhile is refused.
+
+        With `waited` it is for an order that waited. The unsent attempt that was written for another driver, which
+        is not asked after all, then becomes this one, with what it counted and at most the difference reserved.
         """
         ...
 

@@ -12,8 +12,6 @@ from .values import Alarm, Attempt
 
 #: Percentages of a cap or a balance at which an alarm is raised, each once in a window.
 LEVELS = (50, 80, 100)
-#: In percent: how far use must be below the level of an alarm for the next alarm of that level.
-_MARGIN = 9
 #: The name of the cap for all regions without a separate one.
 EVERY_REGION = "*"
 
@@ -48,12 +46,14 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one counter holds. `alarmed` is the highest level whose alarm was raised."""
+    """What one counter holds. `alarmed` is the highest level whose alarm was raised, with a cap of these limits."""
 
     name: str
     count: int
     spent: Decimal
     alarmed: int
+    alarm_count: int | None = None
+    alarm_money: Decimal | None = None
 
 
 def caps_for(caps: Sequence[Cap], region: str) -> list[Cap]:
@@ -108,15 +108,21 @@ def alarm_of(cap: Cap, used: Usage, attempt: Attempt, currency: str, *, refused:
     return Alarm(attempt.service, cap.window.value, level, now_used, allowed, unit, region, enforced=cap.enforced)
 
 
-def level_left(cap: Cap, used: Usage) -> int:
-    """Return the level whose alarm counts as raised: a lower one after a total cap was raised by a tenth or more.
+def was_raised(cap: Cap, used: Usage) -> bool:
+    """Return whether a total cap allows more than at its last alarm, so that its alarms are raised again.
 
-    Less does not lower it, so that orders which are refused and given back, as any client can make them, do not
-    raise the same alarm again and again. Other windows end, and with them their alarms.
+    Use that fell has no such effect: a client whose orders are cancelled or refused, and given back, could raise
+    the same alarm again and again. Other windows end, and with them their alarms.
     """
+    limits = [(cap.count, used.alarm_count), (cap.money, used.alarm_money)]
+    more = any(before is not None and (now is None or now > before) for now, before in limits)
+    return cap.window is Window.TOTAL and more
+
+
+def level_left(cap: Cap, used: Usage) -> int:
+    """Return the level whose alarm counts as raised after a cap was raised."""
     share = max((part[0] for part in _parts(cap, used, "")), default=Decimal(0))
-    fell = cap.window is Window.TOTAL and share * 100 <= used.alarmed - _MARGIN
-    return level_of(share) if fell else used.alarmed
+    return min(used.alarmed, level_of(share))
 
 
 def _parts(cap: Cap, used: Usage, currency: str) -> list[tuple[Decimal, str, str, str]]:

@@ -83,6 +83,18 @@ def release(attempt: Attempt, now: datetime) -> Attempt:
     return settled(replace(attempt, closed_at=now))
 
 
+def take_over(reserved: Attempt, asked: Attempt) -> Attempt:
+    """Return the attempt by a driver that is asked instead of the one for which an order was reserved.
+
+    It is counted where and when the order was reserved. A price in another currency than that, from settings
+    that changed since, is not taken.
+    """
+    kept = replace(asked, id=reserved.id, started_at=reserved.started_at, counted=reserved.counted)
+    if kept.account_currency != reserved.account_currency:
+        kept = replace(kept, price=reserved.price, account_currency=reserved.account_currency)
+    return settled(kept)
+
+
 def look_up_after(attempt: Attempt, now: datetime) -> datetime | None:
     """Return when the delivery is looked up next after `now`; None if it was looked up for the last time."""
     return next((at for after in LOOK_UP_AFTER if (at := attempt.started_at + after) > now), None)

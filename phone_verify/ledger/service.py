@@ -97,11 +97,12 @@ class ServiceLedger:
         access_key: str = "",
         free: bool = False,
         waits: bool = False,
+        waited: bool = False,
     ) -> Attempt | Reason:
         """Write that a driver is about to be asked; return the attempt, or why the order must not be sent.
 
         `text` is that of an SMS, which is paid by the segment; `free` is an order that reaches no provider, and
-        `waits` one that waits for a worker, which calls this again before it asks the driver.
+        `waits` one that waits for a worker, which calls this again with `waited` before it asks a driver.
         """
         attempt = self._priced(
             Attempt(
@@ -120,7 +121,7 @@ class ServiceLedger:
             text,
             free=free,
         )
-        return await self._begun(attempt)
+        return await self._begun(attempt, waited=waited)
 
     async def begin_notice(self, id: str, tag: str, phone: PhoneNumber, driver: str, text: str) -> Attempt | Reason:
         """As `begin`, for a text without a code. It has an id like a verification, and `tag` is the phone's."""
@@ -137,13 +138,13 @@ class ServiceLedger:
         # Nothing tells whether it arrives.
         return await self._begun(replace(self._priced(attempt, phone, text), charged_for=ChargedFor.SENT))
 
-    async def _begun(self, attempt: Attempt) -> Attempt | Reason:
+    async def _begun(self, attempt: Attempt, *, waited: bool = False) -> Attempt | Reason:
         driver, channel = attempt.driver, Channel(attempt.channel).label
         if attempt.price is None and self._needs_price:
             log.error("%s was not asked: no price of %s by it is known, and a cap of money is set", driver, channel)
             return Reason.SERVICE_SUSPENDED
         try:
-            held = await self.ledger.begin(attempt, self.caps, self.terms, attempt.started_at)
+            held = await self.ledger.begin(attempt, self.caps, self.terms, attempt.started_at, waited=waited)
         except StoreError as error:
             self._failed("begin", driver, error)
             return Reason.UNAVAILABLE if self.enforced else attempt

@@ -35,9 +35,9 @@ class ThreadedLedger:
         return f"<ThreadedLedger over {self._ledger!r}>"
 
     async def begin(
-        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime, *, waited: bool = False
     ) -> Held | Suspended:
-        return await self._in_thread(lambda: run(self._ledger.begin(attempt, caps, terms, now)))
+        return await self._in_thread(lambda: run(self._ledger.begin(attempt, caps, terms, now, waited=waited)))
 
     async def finish(self, attempt: Attempt, result: AttemptResult, now: datetime) -> Attempt:
         return await self._in_thread(lambda: run(self._ledger.finish(attempt, result, now)))

@@ -113,6 +113,17 @@ class AggregatesPromises:
             assert found.count("verify_ms") == 8000
             assert self.fold_all(aggregates) in (0, 1)
 
+    def test_attempt_moves_to_the_driver_that_takes_it_over(self, ledger: Ledger, aggregates: Aggregates) -> None:
+        self.begin(ledger, outcome=AttemptOutcome.UNSENT)
+        self.fold_all(aggregates)
+        assert isinstance(run(ledger.begin(attempt(driver="other"), [], None, later(5), waited=True)), Held)
+        for _ in range(2):
+            self.assert_exact(aggregates)
+            assert {key[1]: found.count("attempts") for key, found in self.sums(aggregates, "driver").items()} == {
+                ("other",): 1
+            }
+            self.fold_all(aggregates)
+
     def test_refused_attempt_moves_to_its_reason(self, ledger: Ledger, aggregates: Aggregates) -> None:
         held = self.begin(ledger)
         self.fold_all(aggregates)

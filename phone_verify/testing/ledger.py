@@ -446,6 +446,24 @@ class LedgerRaces(LedgerPromises):
         assert sum(not each.repeated for each in held) == 1
         assert (self.account(ledger).reserved, self.spent(ledger, Window.DAY)) == (CENT, (1, CENT))
 
+    def test_parallel_drivers_take_over_one_reservation(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        caps = [Cap(Window.DAY, count=PARALLEL)]
+        reserved = self.begin(ledger, caps=caps, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+
+        def step(number: int) -> object:
+            if number % 4 == 0:
+                return run(ledger.release(reserved.verification, 1, later(1)))
+            asked = attempt(driver=f"driver-{number % 4}", price=CENT * (number % 4))
+            return run(ledger.begin(asked, caps, PREPAID, later(1), waited=True))
+
+        self.race(step)
+        found = run(ledger.attempts(reserved.verification))
+        assert not any(each.outcome is AttemptOutcome.UNSENT and each.open for each in found)
+        counted = max(1, sum(each.outcome is AttemptOutcome.UNCLEAR for each in found))
+        assert self.spent(ledger, Window.DAY) == (counted, sum((each.reserved for each in found), ZERO))
+        assert self.account(ledger).reserved == sum((each.reserved for each in found), ZERO)
+
     def test_parallel_closings_charge_once(self, ledger: Ledger) -> None:
         self.pay(ledger, "1")
         held = self.begin(ledger, terms=PREPAID, caps=[Cap(Window.DAY, count=5)], charged_for=ChargedFor.VERIFIED)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from ..ledger.base import Ledger
 from ..ledger.caps import Cap, Window
-from ..ledger.values import RELEASED, ZERO, Alarm, AttemptOutcome, ChargedFor, Suspended
+from ..ledger.values import RELEASED, ZERO, Alarm, AttemptOutcome, ChargedFor, Held, Suspended
 from ..model import Channel, Receipt
 from .ledger_calls import (
     CENT,
     DELIVERED,
+    NOW,
     ONE,
     PREPAID,
+    REFUSED,
     SENT,
     TAG,
     UNCLEAR,
@@ -62,6 +66,67 @@ class WaitingPromises(LedgerCalls):
         assert isinstance(refused, Suspended)
         assert refused.limit == RELEASED
         assert (self.only(ledger).outcome, self.account(ledger).reserved) == (AttemptOutcome.UNSENT, ZERO)
+
+    def take_over(self, ledger: Ledger, caps: Sequence[Cap] = (), **changes: Any) -> Held | Suspended:
+        """Ask a driver other than the one for which the order was reserved."""
+        given = attempt(**{"driver": "other", **changes})
+        return run(ledger.begin(given, caps, PREPAID, later(3600), waited=True))
+
+    def test_driver_that_is_asked_takes_over_the_reservation(self, ledger: Ledger) -> None:
+        self.pay(ledger, "0.01")
+        caps = [Cap(Window.HOUR, count=1), Cap(Window.DAY, money=CENT)]
+        self.begin(ledger, caps=caps, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        held = self.take_over(ledger, caps)
+        assert isinstance(held, Held)
+        assert (held.attempt.driver, held.attempt.outcome, held.attempt.open) == ("other", AttemptOutcome.UNCLEAR, True)
+        assert self.only(ledger) == held.attempt
+        assert [self.spent(ledger, window) for window in (Window.HOUR, Window.DAY)] == [(1, CENT)] * 2
+        assert self.account(ledger).reserved == CENT
+        assert self.take_over(ledger, caps) == replace(held, repeated=True)
+        # The driver of the reservation is asked after the other one refused: it is an order of its own.
+        run(ledger.finish(held.attempt, REFUSED, later(3601)))
+        assert isinstance(self.take_over(ledger, [Cap(Window.DAY, count=2)], driver="amoot"), Held)
+        assert (self.spent(ledger, Window.DAY), self.account(ledger).reserved) == ((2, CENT), CENT)
+
+    @pytest.mark.parametrize(("price", "held"), [("0.005", True), ("0.02", True), ("0.03", False)])
+    @pytest.mark.parametrize("limit", ["cap", "balance"])
+    def test_reservation_becomes_the_price_of_the_driver_that_is_asked(
+        self, ledger: Ledger, limit: str, price: str, held: bool
+    ) -> None:
+        caps = [Cap(Window.DAY, money=Decimal("0.02") if limit == "cap" else ONE)]
+        self.pay(ledger, "0.02" if limit == "balance" else "1")
+        first = self.begin(ledger, caps=caps, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        found = self.take_over(ledger, caps, price=Decimal(price), charged_for=ChargedFor.DELIVERED)
+        assert isinstance(found, Held) is held
+        assert self.only(ledger) == (found.attempt if isinstance(found, Held) else first)
+        assert self.only(ledger).reserved == (Decimal(price) if held else CENT)
+        assert self.account(ledger).reserved == self.only(ledger).reserved
+        assert self.spent(ledger, Window.DAY) == (1, self.only(ledger).reserved)
+        run(ledger.finish(self.only(ledger), SENT, later(3601)))
+        run(ledger.verify(first.verification, Channel.SMS, self.only(ledger).driver, later(3602)))
+        assert self.account(ledger).reserved == ZERO
+
+    def test_cheaper_driver_takes_over_under_a_cap_that_was_lowered(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        self.begin(ledger, caps=[Cap(Window.DAY, money=ONE)], terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        lower = [Cap(Window.DAY, money=Decimal("0.001"))]
+        assert isinstance(self.take_over(ledger, lower, price=Decimal("0.005")), Held)
+        assert self.spent(ledger, Window.DAY) == (1, Decimal("0.005"))
+
+    def test_reservation_that_was_released_is_not_taken_over(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        held = self.begin(ledger, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        run(ledger.release(held.verification, 1, later(5)))
+        refused = self.take_over(ledger)
+        assert isinstance(refused, Suspended)
+        assert refused.limit == RELEASED
+        assert (self.only(ledger).driver, self.account(ledger).reserved) == ("amoot", ZERO)
+
+    def test_order_of_another_send_is_not_taken_over(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        self.begin(ledger, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        assert isinstance(self.take_over(ledger, send=2), Held)
+        assert self.account(ledger).reserved == 2 * CENT
 
     @pytest.mark.parametrize("charged_for", ChargedFor)
     def test_unsent_attempt_is_not_verified(self, ledger: Ledger, charged_for: ChargedFor) -> None:
@@ -119,3 +184,52 @@ class WaitingPromises(LedgerCalls):
         for alarm in alarms:
             run(ledger.told(alarm))
         assert run(ledger.alarms(later(4), 9)) == [raised]
+
+    def filled(self, ledger: Ledger, cap: Cap, numbers: range, *, given_back: bool = True) -> list[int]:
+        """Begin these attempts under a total cap; return the levels of the alarms. They are then given back."""
+        seen: list[int] = []
+        for number in numbers:
+            found = run(ledger.begin(attempt(number, charged_for=ChargedFor.VERIFIED), [cap], None, NOW))
+            seen += [alarm.level for alarm in found.alarms]
+        for number in numbers if given_back else ():
+            run(ledger.end(attempt(number).verification, NOW))
+        return seen
+
+    def test_orders_given_back_do_not_repeat_an_alarm(self, ledger: Ledger) -> None:
+        cap = Cap(Window.TOTAL, money=CENT * 20)
+        rounds = [self.filled(ledger, cap, range(start, start + 18)) for start in (0, 20, 40)]
+        assert rounds == [[50, 80], [], []]
+        assert self.spent(ledger, Window.TOTAL) == (54, ZERO)
+
+    def test_alarm_is_repeated_once_for_each_raise_of_a_cap(self, ledger: Ledger) -> None:
+        caps = [Cap(Window.TOTAL, money=CENT * cents) for cents in (20, 21, 21, 20, 21)]
+        rounds = [self.filled(ledger, cap, range(20 * n, 20 * n + 18)) for n, cap in enumerate(caps)]
+        assert rounds == [[50, 80], [50, 80], [], [], []]
+
+    def test_raise_that_leaves_a_level_reached_is_over_then(self, ledger: Ledger) -> None:
+        cap, higher = (Cap(Window.TOTAL, money=CENT * cents) for cents in (20, 21))
+        assert self.filled(ledger, cap, range(17), given_back=False) == [50, 80]
+        assert self.filled(ledger, higher, range(17, 18)) == []
+        for number in range(17):
+            run(ledger.end(attempt(number).verification, NOW))
+        assert self.filled(ledger, higher, range(20, 38)) == []
+
+    def test_cap_that_was_used_up_alarms_again_after_a_raise(self, ledger: Ledger) -> None:
+        low, higher = Cap(Window.TOTAL, money=Decimal("0.005")), Cap(Window.TOTAL, money=CENT * 4)
+        assert [self.filled(ledger, cap, range(2)) for cap in (low, low)] == [[100], []]
+        assert self.filled(ledger, higher, range(3)) == [50]
+
+    @pytest.mark.parametrize(
+        ("other", "repeats"),
+        [
+            (Cap(Window.TOTAL, count=100, money=CENT * 20), False),
+            (Cap(Window.TOTAL, count=100, money=CENT * 21), True),
+            (Cap(Window.TOTAL, count=101, money=CENT * 20), True),
+            (Cap(Window.TOTAL, money=CENT * 20), True),
+            (Cap(Window.TOTAL, count=99, money=CENT * 20), False),
+        ],
+        ids=["same", "more money", "more attempts", "no limit of attempts", "fewer attempts"],
+    )
+    def test_each_limit_of_a_cap_can_be_raised(self, ledger: Ledger, other: Cap, repeats: bool) -> None:
+        assert self.filled(ledger, Cap(Window.TOTAL, count=100, money=CENT * 20), range(12)) == [50]
+        assert self.filled(ledger, other, range(20, 32)) == [50] * repeats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -126,6 +127,17 @@ class WorkSuite:
         assert run(sends.finish(second, SendState.FAILED, Cause.NUMBER))
         assert run(sends.outcome(queued().verification, 1)) == (SendState.FAILED, Cause.NUMBER)
 
+    def test_order_of_drivers_is_kept_when_one_is_asked(self, sends: SendQueue, clock: ManualClock) -> None:
+        run(sends.put(queued(), clock()))
+        first = run(sends.take(LEASE, clock()))
+        assert first is not None
+        turned = replace(first, order=replace(first.order, drivers=["second", "first"]))
+        run(sends.mark(turned, 1, clock() + LEASE))
+        clock.move(LEASE.total_seconds())
+        second = run(sends.take(LEASE, clock()))
+        assert second is not None
+        assert (second.order.drivers, second.provider, second.turn) == (["second", "first"], "first", ("first", "shop"))
+
     def test_finished_order_is_not_taken(self, sends: SendQueue, clock: ManualClock) -> None:
         run(sends.put(queued(), clock()))
         taken = run(sends.take(LEASE, clock()))
@@ -156,6 +168,7 @@ class WorkSuite:
                 run(sends.finish(taken, SendState.DONE, None))
         clock.move(10)
         run(sends.put(queued(5), clock()))
+        assert [run(sends.waiting(clock() + timedelta(seconds=after))) for after in (-10, 0, 1)] == [0, 2, 3]
         assert [run(sends.purge(clock(), 2)) for _ in range(3)] == [2, 1, 0]
         assert run(sends.waiting()) == 3
 
@@ -214,7 +227,7 @@ class WorkSuite:
             clock.move(1)
         taken = run(sends.take(LEASE, clock(), without=["slow", "other"]))
         assert taken is not None
-        assert (taken.order.drivers, taken.order.provider) == (["fast", "second"], "fast")
+        assert (taken.order.drivers, taken.provider) == (["fast", "second"], "fast")
         assert run(sends.take(LEASE, clock(), without=["slow"])) is None
 
     def test_turns_that_others_come_before_are_left(self, sends: SendQueue, clock: ManualClock) -> None:
@@ -223,7 +236,7 @@ class WorkSuite:
             clock.move(1)
         taken = run(sends.take(LEASE, clock(), after=[("a", "shop"), ("c", "bank")]))
         assert taken is not None
-        assert taken.order.turn == ("a", "bank")
+        assert taken.turn == ("a", "bank")
         assert run(sends.take(LEASE, clock(), without=["b"], after=[("a", "shop")])) is None
 
     def test_postponed_order_is_due_then(self, sends: SendQueue, clock: ManualClock) -> None:

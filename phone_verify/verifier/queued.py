@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..before_send import ClientFacts
 from ..delivery import Admitted, Undelivered
@@ -21,6 +21,10 @@ from .reporting import operation
 from .server_code import ServerOperations
 
 log = logging.getLogger("phone_verify")
+
+#: An order that waited is not sent if its verification has less left: a message takes a few seconds to arrive, and
+#: reading and entering its code a few more.
+_LEAST_LEFT = timedelta(seconds=10)
 
 
 class QueuedOperations(ServerOperations):
@@ -107,8 +111,9 @@ class QueuedOperations(ServerOperations):
 
         Return whether one was due. Several workers may call it at the same time: no order is sent twice, and
         that of a worker that died is sent after a minute, unless a provider may have been asked that has
-        no idempotency key. An order whose service has mistakes is due again after a minute. Raises
-        `StoreError`; the order is then due again after a minute.
+        no idempotency key. An order whose service has mistakes is due again after a minute. One whose verification
+        ends in less than ten seconds is due again then, and dropped. Raises `StoreError`; the order is then due
+        again after a minute.
         """
         sends = self._parts.sends
         taken = await sends.take(SEND_LEASE, self._time(), only) if sends is not None else None
@@ -117,6 +122,10 @@ class QueuedOperations(ServerOperations):
         order = taken.order
         record = await self._store.get(order.verification, self._now())
         wanted = record is not None and await _wants(record, order.send, sends)
+        if record is not None and wanted and not taken.asked and (left := _left(record)) < _LEAST_LEFT:
+            # Not dropped now: the end that is then reported would be too early.
+            await sends.postpone(taken, self._time() + left)
+            return True
         try:
             flows = await self.services.find(record.service) if record is not None else None
         except UnusableServiceError as error:
@@ -146,9 +155,11 @@ class QueuedOperations(ServerOperations):
     @operation("send")
     async def _sent(self, record: Verification, sends: SendQueue, taken: TakenSend, *, access_key: str = "") -> Outcome:
         """Send an order of the queue, and write what became of it."""
-        order = taken.order
-        record = with_changes(record, sends=order.send)
+        record = with_changes(record, sends=taken.order.send)
         known = self.router.drivers()
+        if not taken.asked:
+            taken = self._responding_first(taken)
+        order = taken.order
         drivers = [known.get(name) for name in order.drivers]
         again, asked = order.send > 1, taken.asked
         last = drivers[asked - 1] if asked else None
@@ -185,6 +196,17 @@ class QueuedOperations(ServerOperations):
         if isinstance(carried, Denied):
             return Outcome(Reason.CLOSED, carried.record)
         return Outcome(verification=carried)
+
+    def _responding_first(self, taken: TakenSend) -> TakenSend:
+        """Return an order of which no driver was asked, with the drivers of providers that do not respond last.
+
+        Only the processes that send know which those are.
+        """
+        order, known = taken.order, self.router.drivers()
+        able = [known[name] for name in order.drivers if _carries(known.get(name), order.channel)]
+        names = [driver.name for driver in self.router.responding_first(able)]
+        names += [name for name in order.drivers if name not in names]
+        return replace(taken, order=replace(order, drivers=names))
 
     async def _failed(
         self, record: Verification, sends: SendQueue, taken: TakenSend, undelivered: Undelivered
@@ -243,6 +265,10 @@ async def _wants(record: Verification, send: int, sends: SendQueue) -> bool:
     if not record.open or max(record.acked_send, record.claim_send) >= send:
         return False
     return record.sends == send or max(await sends.waiting_of(record.id), default=send) <= send
+
+
+def _left(record: Verification) -> timedelta:
+    return record.expires_at - record.read_at
 
 
 def _carries(driver: Starts | None, channel: Channel) -> bool:

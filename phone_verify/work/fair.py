@@ -55,8 +55,8 @@ class FairSends:
                 self._drawn.clear()
                 taken = await self._sends.take(lease, now, without=left, after=after)
             if taken is not None:
-                self._busy[taken.position] = taken.order.provider, now + min(lease, _ASKS_WITHIN)
-                self._drawn.add(taken.order.turn)
+                self._busy[taken.position] = taken.provider, now + min(lease, _ASKS_WITHIN)
+                self._drawn.add(taken.turn)
         return taken
 
     async def postpone(self, taken: TakenSend, until: datetime) -> None:
@@ -67,7 +67,7 @@ class FairSends:
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._sends.mark(taken, asked, until)
         with self._lock:
-            self._busy[taken.position] = taken.order.provider, until
+            self._busy[taken.position] = taken.provider, until
 
     async def finish(self, taken: TakenSend, state: SendState, cause: Cause | None) -> bool:
         finished = await self._sends.finish(taken, state, cause)
@@ -81,8 +81,8 @@ class FairSends:
     async def waiting_of(self, verification: str) -> Sequence[int]:
         return await self._sends.waiting_of(verification)
 
-    async def waiting(self) -> int:
-        return await self._sends.waiting()
+    async def waiting(self, before: datetime | None = None) -> int:
+        return await self._sends.waiting(before)
 
     async def erase(self, tag: str) -> int:
         return await self._sends.erase(tag)

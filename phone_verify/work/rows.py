@@ -21,7 +21,7 @@ _SEND = (
     "verification", "send", "service", "channel", "drivers", "long_codes", "access_key", "page_host", "top_host",
     "counted", "provider", "queued_at", "next_at", "takes", "asked", "state", "cause",
 )  # fmt: skip
-_TAKEN = ("position", "takes", "asked", *_SEND[:10])
+_TAKEN = ("position", "takes", "asked", "provider", *_SEND[:10])
 _JOB = ("name", "next_at", "takes", "started_at", "finished_at", "amount", "problem")
 _LONGEST_PROBLEM = 200
 #: Ids begin with the tag, and this sorts after each of their characters.
@@ -57,7 +57,7 @@ class Statements:
         self.due_one = statement(f"SELECT {taken} FROM {send} WHERE {key} AND next_at <= :now{lock}")
         self.hold = statement(f"UPDATE {send} SET next_at = :until, takes = takes + 1 WHERE position = :position")
         self.postpone = statement(f"UPDATE {send} SET next_at = :until WHERE {mine}")
-        self.mark = statement(f"UPDATE {send} SET next_at = :until, asked = :asked WHERE {mine}")
+        self.mark = statement(f"UPDATE {send} SET next_at = :until, asked = :asked, drivers = :drivers WHERE {mine}")
         self.finish = statement(f"UPDATE {send} SET next_at = NULL, state = :state, cause = :cause WHERE {mine}")
         waits = "verification = :verification AND next_at IS NOT NULL"
         self.of_verification = statement(f"SELECT position, send, asked FROM {send} WHERE {waits} ORDER BY send{wait}")
@@ -65,6 +65,7 @@ class Statements:
         self.waiting_of = statement(f"SELECT send FROM {send} WHERE {waits} ORDER BY send")
         self.outcome = statement(f"SELECT state, cause FROM {send} WHERE {key}")
         self.waiting = statement(f"SELECT COUNT(*) FROM {send} WHERE next_at IS NOT NULL")
+        self.waiting_since = statement(f"{self.waiting.named} AND next_at < :before")
         self.erase = statement(f"DELETE FROM {send} WHERE verification >= :low AND verification < :high")
         self.old = statement(
             f"SELECT position FROM {send} WHERE queued_at < :before AND next_at IS NULL LIMIT :limit{lock}"
@@ -177,7 +178,8 @@ class RowSends(_Rows):
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         """See `SendQueue`."""
-        values = {**_key(taken), "asked": asked, "until": micros(until)}
+        drivers = " ".join(taken.order.drivers)
+        values = {**_key(taken), "asked": asked, "drivers": drivers, "until": micros(until)}
         if not self._change(self._texts.mark, values):
             raise LeaseLostError
 
@@ -197,9 +199,12 @@ class RowSends(_Rows):
         values = {"verification": verification}
         return [row[0] for row in self._runner.run(lambda tx: tx.rows(self._texts.waiting_of, values))]
 
-    async def waiting(self) -> int:
+    async def waiting(self, before: datetime | None = None) -> int:
         """See `SendQueue`."""
-        return int(self._runner.run(lambda tx: tx.rows(self._texts.waiting, {}))[0][0])
+        text, values = self._texts.waiting, {}
+        if before is not None:
+            text, values = self._texts.waiting_since, {"before": micros(before)}
+        return int(self._runner.run(lambda tx: tx.rows(text, values))[0][0])
 
     async def erase(self, tag: str) -> int:
         """See `SendQueue`."""
@@ -281,4 +286,4 @@ def _taken_of(row: Sequence[Any]) -> TakenSend:
         top_host=values["top_host"] or None,
         counted=values["counted"],
     )
-    return TakenSend(values["position"], values["takes"] + 1, values["asked"], order)
+    return TakenSend(values["position"], values["takes"] + 1, values["asked"], order, values["provider"])

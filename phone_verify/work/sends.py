@@ -54,24 +54,26 @@ class QueuedSend:
         """The driver that is asked first: the orders of one wait for each other, and not for those of another."""
         return self.drivers[0] if self.drivers else ""
 
-    @property
-    def turn(self) -> Turn:
-        """The turn in which it is drawn."""
-        return self.provider, self.service
-
 
 @dataclass(frozen=True, slots=True)
 class TakenSend:
     """An order that the caller is to send now.
 
     `takes` identifies this lease. `asked` is how many drivers an earlier worker has asked, the last of
-    which may have accepted the order: that worker ended, or its lease did.
+    which may have accepted the order: that worker ended, or its lease did. `provider` is the one in whose turn
+    it is drawn, also after its drivers were put in another order.
     """
 
     position: int
     takes: int
     asked: int
     order: QueuedSend
+    provider: str
+
+    @property
+    def turn(self) -> Turn:
+        """The turn in which it is drawn."""
+        return self.provider, self.order.service
 
 
 class LeaseLostError(Exception):
@@ -115,6 +117,8 @@ class SendQueue(Protocol):
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         """Write that the driver with this number, from one, is about to be asked, and extend the lease.
 
+        The order's drivers are written as `taken` has them.
+
         Raises `LeaseLostError` if another caller has taken the order meanwhile.
         """
         ...
@@ -131,8 +135,8 @@ class SendQueue(Protocol):
         """Return the numbers of the sends of this verification that wait or are being sent, in order."""
         ...
 
-    async def waiting(self) -> int:
-        """Return how many orders wait or are being sent."""
+    async def waiting(self, before: datetime | None = None) -> int:
+        """Return how many orders wait or are being sent: all, or those that were due before then."""
         ...
 
     async def erase(self, tag: str) -> int:

@@ -53,8 +53,8 @@ class ThreadedSends:
     async def waiting_of(self, verification: str) -> Sequence[int]:
         return await self._in_thread(lambda: run(self._sends.waiting_of(verification)))
 
-    async def waiting(self) -> int:
-        return await self._in_thread(lambda: run(self._sends.waiting()))
+    async def waiting(self, before: datetime | None = None) -> int:
+        return await self._in_thread(lambda: run(self._sends.waiting(before)))
 
     async def erase(self, tag: str) -> int:
         return await self._in_thread(lambda: run(self._sends.erase(tag)))

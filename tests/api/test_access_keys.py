@@ -15,6 +15,7 @@ from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, ahandle
 from phone_verify.before_send import BeforeSend, ClientFacts, SendOrder
 from phone_verify.events.record import EventBus, VerificationEvent
 from phone_verify.http.cookies import with_pair
+from phone_verify.http.proxies import Proxies
 from phone_verify.keys.keys import AccessKeys
 from phone_verify.keys.orders import NewKey, make_key, read_order
 from phone_verify.model import Channel, Reason, Started
@@ -144,6 +145,32 @@ def test_keys_that_are_not_valid_get_one_answer(ends: str) -> None:
         assert reply.headers["WWW-Authenticate"] == "Bearer"
         assert reply.document == replies[0].document
     assert len(program.harness.parts.router.drivers()["sms-1"].codes) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("203.0.113.8, 10.0.0.4", 201),
+        ("198.51.100.9, 10.0.0.4", 401),
+        ("203.0.113.8", 401),
+        ("unknown, 10.0.0.4", 401),
+        (None, 401),
+    ],
+)
+def test_key_with_ranges_needs_an_address_that_the_proxies_report(header: str | None, status: int) -> None:
+    # The address that connects is the proxy's, and in the ranges.
+    program = Program(sms(), networks="203.0.113.0/24")
+    program.site = replace(program.site, proxies=Proxies(count=2))
+    headers = {} if header is None else {"x-forwarded-for": header}
+    assert program.start(more={"headers": headers}).status == status
+
+
+def test_before_send_gets_no_address_that_the_proxies_do_not_report() -> None:
+    program = Program(sms())
+    assert program.start().status == 201
+    program.site = replace(program.site, proxies=Proxies(count=1))
+    assert program.start(phone="+989120000002").status == 201
+    assert [client.address for _, client in program.orders] == [ADDRESS, None]
 
 
 def test_revoked_key_is_refused_in_the_middle_of_a_verification() -> None:

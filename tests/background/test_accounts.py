@@ -24,6 +24,7 @@ from phone_verify.ledger.prices import Price, Prices
 from phone_verify.ledger.sweeping import sweep
 from phone_verify.ledger.values import ChargedFor, Terms
 from phone_verify.model import Cause, DeliveryReport, DeliveryState, Reason, Receipt, Status
+from phone_verify.routing import Router
 from phone_verify.sync import run
 from phone_verify.testing.outbox_suite import endpoint
 from phone_verify.verifier.blocking import Verifier
@@ -116,6 +117,20 @@ def test_order_that_expires_in_the_queue_is_reported_and_costs_nothing(shop: Mak
     assert (driver.orders, row.outcome, row.reserved, row.charged, row.open) == ([], "unsent", 0, 0, False)
     assert made.ends() == [("expired", "expired")]
     made.settle()
+    assert made.ends() == [("expired", "expired")]
+
+
+def test_order_that_is_too_late_is_reported_at_its_end(shop: Make) -> None:
+    made = shop(driver := sms())
+    id, secret = made.here.begun()
+    left = made.verifier.get(id, secret).verification.expires_at - made.here.clock()
+    made.here.clock.move(left.total_seconds() - 3)
+    assert made.work()
+    assert made.ends() == []
+    made.here.clock.move(3)
+    assert made.work()
+    (row,) = made.books.rows(id)
+    assert (driver.orders, row.outcome, row.charged, row.reserved, row.open) == ([], "unsent", 0, 0, False)
     assert made.ends() == [("expired", "expired")]
 
 
@@ -298,6 +313,22 @@ def test_order_fails_that_waited_while_a_cap_refused_the_resend(shop: Make) -> N
     assert not made.work()
     assert (made.verifier.get(id, secret).verification.state, rung.orders) == (Status.FAILED, [])
     assert made.ends() == [("failed", "failed")]
+
+
+@pytest.mark.parametrize("gone", ["left", "silent"])
+@pytest.mark.parametrize("limit", ["balance", "cap"])
+def test_other_driver_than_the_first_is_covered_by_the_reservation(shop: Make, gone: str, limit: str) -> None:
+    prepaid = {"terms": Terms("EUR", trial=SMS_PRICE)} if limit == "balance" else {"caps": [Cap(Window.DAY, count=1)]}
+    made = shop(first := sms(), second := sms(name="sms-2"), **prepaid)
+    id, secret = made.here.begun()
+    router = Router({SMS: [second] if gone == "left" else [first, second]}, ticks=lambda: made.here.ticks)
+    for _ in range(20):
+        router.unreachable(first)
+    made.flows = Harness.face(replace(made.here.parts, router=router))
+    assert made.work()
+    assert (len(first.orders), len(second.orders)) == (0, 1)
+    assert [(row.driver, row.outcome) for row in made.books.rows(id)] == [("sms-2", "sent")]
+    assert made.verifier.check(id, secret, second.codes[0]).ok
 
 
 def test_failover_is_checked_by_the_worker(shop: Make) -> None:

@@ -76,6 +76,16 @@ def test_provider_has_a_part_of_the_senders(sends: FairSends) -> None:
     assert drawn(sends) is None
 
 
+def test_order_sent_by_another_provider_counts_where_it_was_drawn(sends: FairSends) -> None:
+    put(sends, *["slow"] * (MOST_AT_ONCE + 1))
+    for _ in range(MOST_AT_ONCE):
+        taken = run(sends.take(LEASE, NOW + timedelta(seconds=1)))
+        assert taken is not None
+        other = replace(taken, order=replace(taken.order, drivers=["other", "slow"]))
+        run(sends.mark(other, 1, NOW + LEASE))
+    assert drawn(sends, NOW + timedelta(seconds=5)) is None
+
+
 @pytest.mark.parametrize(("senders", "most"), [(1, 1), (2, 1), (8, 4), (64, 32)])
 def test_provider_has_half_of_the_senders(sends: FairSends, senders: int, most: int) -> None:
     put(sends, *["slow"] * 33)

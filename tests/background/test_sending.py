@@ -202,6 +202,52 @@ def test_failover_and_unclear_results_are_those_of_a_request(made: Make) -> None
     assert here.verifier.check(id, secret, second.codes[0]).ok
 
 
+def silent(here: Waiting, *drivers: Driver) -> None:
+    """Let the worker's router know that these drivers' providers do not respond."""
+    router = Router({SMS: here.parts.router.carriers(SMS)}, ticks=lambda: here.ticks)
+    for driver in drivers * 20:
+        router.unreachable(driver)
+    here.parts = replace(here.parts, router=router)
+
+
+def test_worker_asks_silent_provider_last(made: Make) -> None:
+    here = made(first := sms(), second := sms(name="sms-2"))
+    silent(here, first)
+    id, secret = here.begun()
+    assert here.work()
+    assert (len(first.orders), len(second.orders)) == (0, 1)
+    assert here.verifier.check(id, secret, second.codes[0]).ok
+
+
+def test_silent_provider_is_asked_after_the_others_refused(made: Make) -> None:
+    here = made(first := sms(), second := sms(REFUSED, name="sms-2"))
+    silent(here, first)
+    id, secret = here.begun()
+    assert here.work()
+    assert here.verifier.check(id, secret, first.codes[0]).ok
+    assert len(second.orders) == 1
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_next_worker_keeps_the_order_of_the_drivers(made: Make, asked: int) -> None:
+    keyed = Ability(CodeSource.LOCAL, once_by_key=True)
+    first, second = (Driver(name, SMS, keyed) for name in ("sms-1", "sms-2"))
+    here = made(first, second)
+    silent(here, first)
+    here.begun()
+    dying = second if asked == 1 else first
+    second.results = [REFUSED] if asked == 2 else []
+    dying.on_start = die
+    with pytest.raises(Died):
+        here.work()
+    here.clock.move(SEND_LEASE.total_seconds())
+    here.ticks += 3600
+    dying.on_start, dying.results = (lambda: None), [REFUSED]
+    assert here.work()
+    # The second was asked first by the dead worker, and is not asked again after it refused.
+    assert (len(first.orders), len(second.orders)) == ((1, 2) if asked == 1 else (2, 1))
+
+
 def test_event_names_the_send(made: Make) -> None:
     events: list[VerificationEvent] = []
     here = made(sms(REFUSED), listeners=[events.append])
@@ -231,6 +277,38 @@ def test_expired_order_is_not_sent(made: Make) -> None:
     here.clock.move(3600)
     assert here.work()
     assert driver.orders == []
+
+
+@pytest.mark.parametrize(("left", "sent"), [(10, 1), (9.9, 0), (0.1, 0)])
+def test_order_is_not_sent_just_before_its_verification_ends(made: Make, left: float, sent: int) -> None:
+    here = made(driver := sms())
+    id, secret = here.begun()
+    life = here.verifier.get(id, secret).verification.expires_at - here.clock()
+    here.clock.move(life.total_seconds() - left)
+    assert here.work()
+    assert len(driver.orders) == sent
+    if sent:
+        assert here.verifier.check(id, secret, driver.codes[0]).ok
+        return
+    assert not here.work()
+    here.clock.move(left)
+    assert here.work()
+    assert (driver.orders, here.status(id, secret)) == ([], (Status.EXPIRED, None))
+    assert run(here.sends.outcome(id, 1)) == (SendState.DROPPED, None)
+
+
+def test_code_of_a_dead_worker_is_valid_to_the_end(made: Make) -> None:
+    dying = sms(on_start=die)
+    here = made(dying)
+    id, secret = here.begun()
+    life = here.verifier.get(id, secret).verification.expires_at - here.clock()
+    here.clock.move(life.total_seconds() - SEND_LEASE.total_seconds() - 5)
+    with pytest.raises(Died):
+        here.work()
+    here.clock.move(SEND_LEASE.total_seconds())
+    assert here.work()
+    assert run(here.sends.outcome(id, 1)) == (SendState.DONE, None)
+    assert here.verifier.check(id, secret, dying.codes[0]).ok
 
 
 def test_erased_phone_is_not_sent_to(made: Make) -> None:

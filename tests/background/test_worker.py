@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from phone_verify.background import jobs
 from phone_verify.background.jobs import JOB_LEASE, JOBS, Job, needed_jobs, run_due, run_job
-from phone_verify.background.worker import Worker, overdue
+from phone_verify.background.worker import Worker, orders_are_overdue, overdue
 from phone_verify.config.background import read_background
 from phone_verify.database.ledger_tables import ATTEMPT
+from phone_verify.database.work_tables import SEND
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.http.site import Site
 from phone_verify.sandbox import SandboxServer
+from phone_verify.stores.rows.values import micros
 from phone_verify.sync import run
 from phone_verify.verifier.blocking import Verifier
 from phone_verify.work.leases import JobState
@@ -107,6 +110,79 @@ def test_once_runs_due_jobs_and_ends(place: Place) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "send: 1" in done.stdout
     assert len(place.codes(number)) == 1
+
+
+class Ticks:
+    """A clock that each look moves on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+def test_due_run_sends_until_nothing_is_due(place: Place) -> None:
+    numbers = [phone() for _ in range(25)]
+    for number in numbers:
+        place.start(number)
+    site = place.site()
+    assert run_due(site)["send"].amount == 25
+    assert [len(place.codes(number)) for number in numbers] == [1] * 25
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(0.0, 0), (15.0, 2)], ids=["first run", "within its time"])
+def test_due_run_ends_within_its_time(place: Place, monkeypatch: pytest.MonkeyPatch, seconds: float, sent: int) -> None:
+    site, runs = place.site(), []
+    monkeypatch.setattr(jobs, "monotonic", Ticks(10.0))
+
+    def step(site: Site, now: datetime) -> int:
+        runs.append(now)
+        return 1
+
+    monkeypatch.setattr(jobs, "JOBS", [Job("send", timedelta(0), step, alone=False), Job("fold", timedelta(0), step)])
+    found = run_due(site, seconds=seconds)
+    assert ([each.amount for each in found.values()], len(runs)) == ([sent or 1, 1], (sent or 1) + 1)
+
+
+def test_run_that_takes_long_begins_no_other_order(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        place.start(phone())
+    monkeypatch.setattr(jobs, "monotonic", Ticks(4.0))
+    site = place.site()
+    assert jobs.send_orders(site, NOW) == 2
+    assert site.background.sends is not None
+    assert run(site.background.sends.waiting()) == 2
+
+
+def test_failure_ends_the_repetition(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "JOBS", [replace(failing(StoreError("down")), alone=False)])
+    (ran,) = run_due(place.site()).values()
+    assert ran.problem == "down"
+
+
+def test_status_names_orders_that_no_worker_takes(tmp_path: Path, sandbox: SandboxServer) -> None:
+    place = Place(tmp_path, sandbox, webhook_port=9)
+    place.start(phone())
+    site, now = place.site(), datetime.now(UTC)
+    sends = site.background.sends
+    assert sends is not None
+    assert not orders_are_overdue(site, now + timedelta(minutes=1))
+    assert orders_are_overdue(site, now + timedelta(minutes=3))
+    place.execute(sa.update(SEND).values(next_at=micros(now - timedelta(minutes=3))))
+    done = place.run("-m", "phone_verify", "worker", "--environment", "--status", "--json")
+    assert (done.returncode, json.loads(done.stdout)["late"][0]) == (1, "send")
+    taken = run(sends.take(SEND_LEASE, now))
+    assert taken is not None
+    run(sends.postpone(taken, now + timedelta(minutes=5)))
+    assert not orders_are_overdue(site, now + timedelta(minutes=6)), "a worker looks at it again and again"
+
+
+def test_orders_of_a_site_that_sends_in_the_request_are_not_overdue(tmp_path: Path, sandbox: SandboxServer) -> None:
+    Place(tmp_path, sandbox).start(phone())
+    site = Place(tmp_path, sandbox, PHONE_VERIFY_BACKGROUND="off").site()
+    assert not orders_are_overdue(site, datetime.now(UTC) + timedelta(hours=1))
 
 
 def test_status_shows_jobs_and_fails_without_a_worker(place: Place) -> None:
@@ -201,15 +277,15 @@ def test_late_jobs_are_named() -> None:
 
 def test_worker_stops_between_jobs(place: Place) -> None:
     runs: list[str] = []
-    worker = Worker(place.site())
+    stopped = Worker(place.site())
 
     def step(site: Site, now: datetime) -> int:
         runs.append("ran")
-        worker.stop()
+        stopped.stop()
         return 1
 
-    worker.jobs = [Job("one", timedelta(minutes=1), step), Job("two", timedelta(minutes=1), step)]
-    worker.run()
+    stopped.jobs = [Job("one", timedelta(minutes=1), step), Job("two", timedelta(minutes=1), step)]
+    stopped.run()
     assert runs == ["ran"]
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 
-from ...background.jobs import Job, Ran, needed_jobs, run_due
-from ...background.worker import DEFAULT_SENDERS, Worker, overdue
+from ...background.jobs import Ran, needed_jobs, run_due
+from ...background.worker import DEFAULT_SENDERS, Worker, orders_are_overdue, overdue
 from ...errors import StoreError
 from ...http.site import Site
 from ...sync import run
@@ -26,8 +25,13 @@ from ..site_loader import SiteTarget, of_a_site, reported
     epilog=examples("phone-verify worker", "phone-verify worker --once", "phone-verify worker --status"),
 )
 @of_a_site
-@click.option("--once", is_flag=True, help="Run each job that is due once, and exit; for a scheduler.")
-@click.option("--status", "status_only", is_flag=True, help="Show the jobs; exit with 1 if one is late or failed.")
+@click.option("--once", is_flag=True, help="Run what is due, and exit; for a scheduler.")
+@click.option(
+    "--status",
+    "status_only",
+    is_flag=True,
+    help="Show the jobs; exit with 1 if one is late or failed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Output JSON, with --status.")
 @click.option(
     "--senders",
@@ -45,7 +49,7 @@ def worker(site: SiteTarget, once: bool, status_only: bool, as_json: bool, sende
         raise click.UsageError("--json needs --status")
     built, leases, sends = _opened(site)
     if status_only:
-        _show(needed_jobs(built), leases, sends, as_json=as_json)
+        _show(built, leases, sends, as_json=as_json)
     elif once:
         problems = [_report(name, ran) for name, ran in run_due(built).items() if ran.amount or ran.problem]
         if any(problems):
@@ -84,12 +88,12 @@ def _opened(site: SiteTarget) -> tuple[Site, JobLeases, SendQueue]:
     return built, leases, sends
 
 
-def _show(jobs: Sequence[Job], leases: JobLeases, sends: SendQueue, *, as_json: bool) -> None:
+def _show(site: Site, leases: JobLeases, sends: SendQueue, *, as_json: bool) -> None:
     try:
         states, waiting = run(leases.states()), run(sends.waiting())
+        late = [*(["send"] if orders_are_overdue(site) else []), *overdue(states, needed_jobs(site))]
     except StoreError as error:
         raise click.ClickException(str(error)) from None
-    late = overdue(states, jobs)
     if as_json:
         document = {"jobs": [_document(each) for each in states], "waiting_orders": waiting, "late": late}
         click.echo(json.dumps(document, indent=2))

@@ -12,7 +12,7 @@ from ...codes import RandomBytes
 from ...stores.rows.values import micros
 from ..caps import Window, window_end
 from ..values import ZERO, Alarm
-from .counters import Transaction, TransactionRunner, add
+from .counters import Transaction, TransactionRunner, add, level_values
 
 _KEY_BYTES = 12  # 16 characters
 
@@ -28,7 +28,7 @@ class AlarmRows:
 
         def step(tx: Transaction) -> list[Alarm]:
             add(tx, {name: (0, ZERO, window_end(Window.TOTAL, now))})
-            level = {"name": name, "level": alarm.level}
+            level = level_values(name, alarm.level)
             tx.change(tx.statements.lower_counter, level)
             return self._raised(tx, [alarm] if tx.change(tx.statements.alarm_counter, level) else [], now)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from ...stores.rows.values import micros
 from ..amounts import amount_of, units
-from ..caps import Usage
+from ..caps import Cap, Usage
 from .statements import Statement, Statements
 
 T = TypeVar("T")
@@ -61,5 +61,12 @@ def usage(tx: Transaction, names: Iterable[str]) -> list[Usage]:
 
 
 def _usage_of(row: Sequence[Any]) -> Usage:
-    name, used, spent, alarmed = row
-    return Usage(name, used, amount_of(spent), alarmed)
+    name, used, spent, alarmed, alarm_count, alarm_money = row
+    money = None if alarm_money is None else amount_of(alarm_money)
+    return Usage(name, used, amount_of(spent), alarmed, alarm_count, money)
+
+
+def level_values(name: str, level: int, cap: Cap | None = None) -> dict[str, Any]:
+    """Return the values that note the level of an alarm on a counter, and the limits of its cap."""
+    money = None if cap is None or cap.money is None else units(cap.money)
+    return {"name": name, "level": level, "alarm_count": cap.count if cap is not None else None, "alarm_money": money}

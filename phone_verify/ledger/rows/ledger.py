@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -33,6 +33,7 @@ from ..caps import (
     level_of,
     names_of,
     passes,
+    was_raised,
     window_end,
 )
 from ..changes import changes_of
@@ -53,9 +54,10 @@ from ..values import (
     Suspended,
     Terms,
 )
+from .accounts import account_of, balance_alarm, create_account, move, payment_row
 from .alarms import AlarmRows
 from .conversion import attempt_of, row_of
-from .counters import Transaction, TransactionRunner, add, usage
+from .counters import Transaction, TransactionRunner, add, level_values, usage
 from .statements import CHANGED
 
 T = TypeVar("T")
@@ -84,79 +86,128 @@ class RowLedger(AlarmRows):
         self._tells, self._forgets = tells, forgets
 
     async def begin(
-        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime, *, waited: bool = False
     ) -> Held | Suspended:
         """See `Ledger`."""
         applied = caps_for(caps, attempt.region)
         counted = sum(cap.window.bit for cap in applied) + (ACCOUNT_BIT if terms else 0)
         attempt = rules.settled(replace(attempt, started_at=now, counted=counted))
         try:
-            return self._runner.run(lambda tx: self._begin(tx, attempt, applied, terms, now), durable=False)
+            return self._runner.run(
+                lambda tx: self._begin(tx, attempt, applied, terms, now, waited=waited), durable=False
+            )
         except _Over as refused:
             over = refused
         if over.limit == CURRENCY and terms is not None and not terms.enforced:
-            return await self.begin(attempt, caps, None, now)
+            return await self.begin(attempt, caps, None, now, waited=waited)
         alarms = self._runner.run(lambda tx: self._raised(tx, over.note(tx, now), now)) if over.alarm else []
         return Suspended(over.limit, tuple(alarms))
 
     def _begin(
-        self, tx: Transaction, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+        self,
+        tx: Transaction,
+        attempt: Attempt,
+        caps: Sequence[Cap],
+        terms: Terms | None,
+        now: datetime,
+        *,
+        waited: bool,
     ) -> Held:
         values = row_of(attempt)
+        # Before the insert, which would lock a later row first.
+        found = [attempt_of(row) for row in tx.rows(tx.statements.held_of_send, _of_send(attempt))] if waited else []
+        of_send = {each.driver: each for each in found}
+        if attempt.driver in of_send:
+            return self._again(tx, of_send[attempt.driver], attempt)
+        for reserved in found:
+            if reserved.outcome is AttemptOutcome.UNSENT:
+                return self._take_over(tx, reserved, attempt, caps, terms, now)
         id = tx.insert(tx.statements.insert, {**values, "dirty": 1})
         if id is None:
-            key = {name: values[name] for name in ("verification", "send", "driver")}
-            found = attempt_of(tx.rows(tx.statements.by_key, key)[0])
-            if found.outcome is AttemptOutcome.UNSENT and not found.open:
-                raise _Over(RELEASED, None, attempt.service)
-            if attempt.outcome is AttemptOutcome.UNCLEAR and tx.change(tx.statements.asked, {"id": found.id}):
-                found = replace(found, outcome=AttemptOutcome.UNCLEAR)
-            return Held(found, repeated=True)
+            return self._again(tx, attempt_of(tx.rows(tx.statements.by_key, _key(attempt))[0]), attempt)
         attempt = replace(attempt, id=id)
-        alarms = [*self._count(tx, attempt, caps), *(self._reserve(tx, attempt, terms, now) if terms else ())]
+        alarms = [
+            *self._count(tx, attempt, caps, 1, attempt.price or ZERO),
+            *(self._reserve(tx, attempt, terms, attempt.reserved, now) if terms else ()),
+        ]
         return Held(attempt, tuple(self._raised(tx, alarms, now)))
 
-    def _count(self, tx: Transaction, attempt: Attempt, caps: Sequence[Cap]) -> list[Alarm]:
-        if not caps:
-            return []
+    def _again(self, tx: Transaction, found: Attempt, attempt: Attempt) -> Held:
+        """Return the attempt that was written before, which is unclear once its driver is about to be asked."""
+        if found.outcome is AttemptOutcome.UNSENT and not found.open:
+            raise _Over(RELEASED, None, attempt.service)
+        if attempt.outcome is AttemptOutcome.UNCLEAR and tx.change(tx.statements.asked, {"id": found.id}):
+            found = replace(found, outcome=AttemptOutcome.UNCLEAR)
+        return Held(found, repeated=True)
+
+    def _take_over(
+        self,
+        tx: Transaction,
+        reserved: Attempt,
+        asked: Attempt,
+        caps: Sequence[Cap],
+        terms: Terms | None,
+        now: datetime,
+    ) -> Held:
+        """Change the attempt of a driver that is not asked after all to that of the driver that is."""
+        if not reserved.open:
+            raise _Over(RELEASED, None, asked.service)
+        after = rules.take_over(reserved, asked)
+        values = {**_changes(after), "driver": after.driver, "charged_for": after.charged_for.value}
+        tx.change(tx.statements.take_over, values)
+        more = after.reserved - reserved.reserved
+        alarms = self._count(tx, after, caps, 0, more)
+        if more and after.counted & ACCOUNT_BIT:
+            if terms is not None:
+                alarms += self._reserve(tx, after, terms, more, now)
+            else:
+                move(tx, {"service": after.service, "reserved": units(more), "charged": 0})
+        return Held(after, tuple(self._raised(tx, alarms, now)), repeated=True)
+
+    def _count(self, tx: Transaction, attempt: Attempt, caps: Sequence[Cap], count: int, price: Decimal) -> list[Alarm]:
+        """Add to the counters in which an attempt is counted; refuse it if more is then used than caps allow."""
         by_name, now = {counter_name(cap.window, attempt): cap for cap in caps}, attempt.started_at
-        price = attempt.price or ZERO
+        names = names_of(attempt)
+        if not names or not (count or price):
+            return []
         alarms = []
-        for used in add(tx, {name: (1, price, window_end(cap.window, now)) for name, cap in by_name.items()}):
-            cap = by_name[used.name]
-            if cap.enforced and passes(cap, used):
-                before = replace(used, count=used.count - 1, spent=used.spent - price)
+        for used in add(tx, {name: (count, price, _end_of(name, now)) for name in names}):
+            cap = by_name.get(used.name)
+            if cap is None:  # it has left the settings since the order was reserved
+                continue
+            if cap.enforced and passes(cap, used) and (count or price > 0):
+                before = replace(used, count=used.count - count, spent=used.spent - price)
                 alarm = alarm_of(cap, before, attempt, attempt.account_currency, refused=True)
-                raise _Over(cap.window.value, alarm, used.name, window_end(cap.window, now))
-            if (level := level_left(cap, used)) < used.alarmed:
-                tx.change(tx.statements.lower_counter, {"name": used.name, "level": level})
-                used = replace(used, alarmed=level)
+                raise _Over(cap.window.value, alarm, used.name, cap=cap, ends_at=window_end(cap.window, now))
+            if was_raised(cap, used):
+                used = replace(used, alarmed=level_left(cap, used))
+                tx.change(tx.statements.lower_counter, level_values(used.name, used.alarmed, cap))
             if alarm := alarm_of(cap, used, attempt, attempt.account_currency):
-                tx.change(tx.statements.alarm_counter, {"name": used.name, "level": alarm.level})
+                tx.change(tx.statements.alarm_counter, level_values(used.name, alarm.level, cap))
                 alarms.append(alarm)
         return alarms
 
-    def _reserve(self, tx: Transaction, attempt: Attempt, terms: Terms, now: datetime) -> list[Alarm]:
+    def _reserve(self, tx: Transaction, attempt: Attempt, terms: Terms, amount: Decimal, now: datetime) -> list[Alarm]:
         service = attempt.service
-        move = {"service": service, "reserved": units(attempt.reserved), "charged": 0}
-        row = _move(tx, move)
+        change = {"service": service, "reserved": units(amount), "charged": 0}
+        row = move(tx, change)
         if row is None:
-            _create_account(tx, service, terms, now)
-            row = _move(tx, move)
+            create_account(tx, service, terms, now)
+            row = move(tx, change)
         _, currency, balance, reserved, base, alarmed, _ = row or ()
         if currency != terms.currency:
             raise _Over(CURRENCY, None, service)
         limit = amount_of(base) + terms.credit_limit
         left = amount_of(balance - reserved) + terms.credit_limit
-        if terms.enforced and left < 0:
-            left += attempt.reserved
-            over = _balance_alarm(service, 100, limit, left, terms) if alarmed < 100 else None
+        if terms.enforced and left < 0 <= amount:
+            left += amount
+            over = balance_alarm(service, 100, limit, left, terms) if alarmed < 100 else None
             raise _Over("balance", over, service, terms=terms)
         level = level_of(1 - left / limit) if limit > 0 else 0
         if level <= alarmed:
             return []
         tx.change(tx.statements.alarm_account, {"service": service, "level": level})
-        return [_balance_alarm(service, level, limit, left, terms)]
+        return [balance_alarm(service, level, limit, left, terms)]
 
     async def finish(self, attempt: Attempt, result: AttemptResult, now: datetime) -> Attempt:
         """See `Ledger`."""
@@ -177,8 +228,7 @@ class RowLedger(AlarmRows):
         id = tx.insert(tx.statements.insert, {**values, "dirty": 1})
         if id is None:
             # The same attempt was written again under another id.
-            key = {name: values[name] for name in ("verification", "send", "driver")}
-            found = tx.rows(tx.statements.held_by_key, key)
+            found = tx.rows(tx.statements.held_by_key, _key(after))
             after = rules.finish(before := attempt_of(found[0]), result, now)
             self._write(tx, [(before, after)], now)
             return after
@@ -280,7 +330,7 @@ class RowLedger(AlarmRows):
 
         def step(tx: Transaction) -> Account | None:
             service = {"service": payment.service}
-            row = _payment_row(payment, now)
+            row = payment_row(payment, now)
             if not tx.change(tx.statements.insert_payment, row):
                 key = {**service, "payment_key": payment.key}
                 for units_before, currency in tx.rows(tx.statements.payment_by_key, key):
@@ -289,11 +339,11 @@ class RowLedger(AlarmRows):
                 return None
             amount = {**service, "amount": units(payment.amount)}
             if not tx.change(tx.statements.pay, amount):
-                _create_account(tx, payment.service, terms, now)
+                create_account(tx, payment.service, terms, now)
                 tx.change(tx.statements.pay, amount)
             if payment.amount > 0:
                 tx.change(tx.statements.rebase, service)
-            account = _account_of(tx.rows(tx.statements.account, service)[0])
+            account = account_of(tx.rows(tx.statements.account, service)[0])
             if account.currency != payment.currency:
                 raise ValueError(f"the account of {payment.service} is in {account.currency}")
             return account
@@ -303,7 +353,7 @@ class RowLedger(AlarmRows):
     async def account(self, service: str) -> Account | None:
         """See `Ledger`."""
         rows = self._runner.run(lambda tx: tx.rows(tx.statements.account, {"service": service}))
-        return _account_of(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
     async def payments(self, service: str, limit: int = 100) -> Sequence[tuple[datetime, Payment]]:
         """See `Ledger`."""
@@ -372,8 +422,7 @@ class RowLedger(AlarmRows):
             if total := reserved + charged:
                 for name in names_of(after):
                     earlier = spent.get(name, (0, ZERO, after.started_at))[1]
-                    ends_at = window_end(Window(name.split(":")[1]), after.started_at)
-                    spent[name] = 0, earlier + total, ends_at
+                    spent[name] = 0, earlier + total, _end_of(name, after.started_at)
             if after.counted & ACCOUNT_BIT and (reserved or charged):
                 more, paid = moves.get(after.service, (ZERO, ZERO))
                 moves[after.service] = more + reserved, paid + charged
@@ -396,66 +445,39 @@ class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
         limit: str,
         alarm: Alarm | None,
         name: str,
+        *,
+        cap: Cap | None = None,
         ends_at: datetime | None = None,
         terms: Terms | None = None,
     ) -> None:
         super().__init__()
-        self.limit, self.alarm, self._name, self._ends_at, self._terms = limit, alarm, name, ends_at, terms
+        self.limit, self.alarm, self._name, self._terms = limit, alarm, name, terms
+        self._cap, self._ends_at = cap, ends_at
 
     def note(self, tx: Transaction, now: datetime) -> Sequence[Alarm]:
         """Note that the alarm was raised; return it unless a concurrent step did."""
         if self._ends_at is None:
             if self._terms is not None:
                 # The step that was undone may have made the account.
-                _create_account(tx, self._name, self._terms, now)
+                create_account(tx, self._name, self._terms, now)
             raised = tx.change(tx.statements.alarm_account, {"service": self._name, "level": 100})
         else:
             add(tx, {self._name: (0, ZERO, self._ends_at)})
-            raised = tx.change(tx.statements.alarm_counter, {"name": self._name, "level": 100})
+            raised = tx.change(tx.statements.alarm_counter, level_values(self._name, 100, self._cap))
         return (self.alarm,) if raised and self.alarm else ()
 
 
-def _move(tx: Transaction, values: Mapping[str, Any]) -> Sequence[Any] | None:
-    """Move money on an account, and return its row; None without one."""
-    if tx.statements.returns:
-        return next(iter(tx.rows(tx.statements.move_returning, values)), None)
-    if not tx.change(tx.statements.move, values):
-        return None
-    return tx.rows(tx.statements.account, {"service": values["service"]})[0]
+def _of_send(attempt: Attempt) -> dict[str, Any]:
+    return {"verification": attempt.verification, "send": attempt.send}
 
 
-def _create_account(tx: Transaction, service: str, terms: Terms, now: datetime) -> None:
-    """Create an account unless a concurrent step has, with the trial as its first payment."""
-    values = {"service": service, "currency": terms.currency, "balance": 0, "reserved": 0, "alarm_base": 0,
-              "alarmed": 0, "created_at": micros(now)}  # fmt: skip
-    tx.change(tx.statements.make_account, values)
-    trial = Payment(service, terms.trial, terms.currency, TRIAL_KEY, kind="trial")
-    if trial.amount and tx.change(tx.statements.insert_payment, _payment_row(trial, now)):
-        tx.change(tx.statements.pay, {"service": service, "amount": units(trial.amount)})
-        tx.change(tx.statements.rebase, {"service": service})
+def _key(attempt: Attempt) -> dict[str, Any]:
+    return {**_of_send(attempt), "driver": attempt.driver}
 
 
-def _account_of(row: Sequence[Any]) -> Account:
-    service, currency, balance, reserved, _, _, created_at = row
-    return Account(service, currency, amount_of(balance), amount_of(reserved), time_of(created_at))
-
-
-def _payment_row(payment: Payment, now: datetime) -> dict[str, Any]:
-    return {
-        "service": payment.service,
-        "amount": units(payment.amount),
-        "currency": payment.currency,
-        "payment_key": payment.key,
-        "kind": payment.kind,
-        "note": payment.note,
-        "made_by": payment.by,
-        "created_at": micros(now),
-    }
-
-
-def _balance_alarm(service: str, level: int, limit: Decimal, left: Decimal, terms: Terms) -> Alarm:
-    used = f"{limit - left:f}"
-    return Alarm(service, "balance", level, used, f"{limit:f}", terms.currency, enforced=terms.enforced)
+def _end_of(name: str, at: datetime) -> datetime:
+    """Return when the window of the counter with this name ends."""
+    return window_end(Window(name.split(":")[1]), at)
 
 
 def _changes(attempt: Attempt) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _ACCOUNT = ("service", "currency", "balance", "reserved", "alarm_base", "alarmed
 _PAYMENT = ("service", "amount", "currency", "payment_key", "kind", "note", "made_by", "created_at")
 _COUNTER = ("name", "used", "spent", "alarmed", "ends_at")
 _ALARM = ("alarm_key", "alarm", "raised_at")
-_USAGE = ("name", "used", "spent", "alarmed")
+_USAGE = ("name", "used", "spent", "alarmed", "alarm_count", "alarm_money")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,10 @@ class Statements:
         self.by_id = statement(f"{read} id = :id{lock}")
         key = "verification = :verification AND send = :send AND driver = :driver"
         # Without a lock: MySQL's duplicate holds a shared one, and two steps could not both exchange it.
+        self.held_of_send = statement(f"{read} verification = :verification AND send = :send ORDER BY id{lock}")
+        self.take_over = statement(
+            f"UPDATE {attempt} SET driver = :driver, charged_for = :charged_for, {changes}, dirty = 1 WHERE id = :id"
+        )
         self.by_key = statement(f"{read} {key}")
         self.held_by_key = statement(f"{read} {key}{lock}")
         self.of_verification = statement(f"{read} verification = :verification ORDER BY id")
@@ -124,8 +128,12 @@ class Statements:
         self.payments = statement(
             f"SELECT {', '.join(_PAYMENT)} FROM {payment} WHERE service = :service ORDER BY id DESC LIMIT :limit"
         )
-        self.alarm_counter = statement(f"UPDATE {counter} SET alarmed = :level WHERE name = :name AND alarmed < :level")
-        self.lower_counter = statement(f"UPDATE {counter} SET alarmed = :level WHERE name = :name AND alarmed > :level")
+        level = (
+            f"UPDATE {counter} SET alarmed = :level, alarm_count = :alarm_count, alarm_money = :alarm_money "
+            "WHERE name = :name"
+        )
+        self.alarm_counter = statement(f"{level} AND alarmed < :level")
+        self.lower_counter = statement(f"{level} AND alarmed >= :level")
         self.insert_alarm = statement(self._insert(names.alarm, _ALARM))
         self.alarms = statement(
             f"SELECT alarm_key, alarm FROM {names.alarm} WHERE raised_at < :before ORDER BY raised_at LIMIT :limit"

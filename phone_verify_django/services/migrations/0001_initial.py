@@ -35,6 +35,8 @@ class Migration(migrations.Migration):
                 ("used", models.BigIntegerField()),
                 ("spent", phone_verify_django.services.models.money.MoneyField()),
                 ("alarmed", models.SmallIntegerField()),
+                ("alarm_count", models.BigIntegerField(null=True)),
+                ("alarm_money", phone_verify_django.services.models.money.MoneyField(null=True)),
                 ("ends_at", models.BigIntegerField(db_index=True)),
             ],
             options={

@@ -79,12 +79,14 @@ class Attempt(models.Model):
 
 
 class CapCounter(models.Model):
-    """What was used in one window of a cap, or the level of an alarm."""
+    """What was used in one window of a cap, or the level of an alarm; and the limits of the cap at its last alarm."""
 
     name = ExactCharField(primary_key=True, max_length=100)
     used = models.BigIntegerField()
     spent = MoneyField()
     alarmed = models.SmallIntegerField()
+    alarm_count = models.BigIntegerField(null=True)
+    alarm_money = MoneyField(null=True)
     ends_at = models.BigIntegerField(db_index=True)
 
     objects: ClassVar[models.Manager[CapCounter]] = PrimaryManager()
