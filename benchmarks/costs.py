@@ -35,6 +35,8 @@ from .wire import Counts, counted
 _PROCESSES = {"postgresql": "postgres", "mysql": "mariadbd", "redis": "redis-server"}
 #: Django's OPTIONS of a connection whose statements keep their plans; see docs/scaling.md.
 _KEPT_PLANS = {"server_side_binding": True, "prepare_threshold": 3}
+#: Django's OPTIONS of an SQLite file that is written like that of our own store; see docs/scaling.md.
+_WAL = {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}
 _CLIENTS = 8
 _HEAD = (
     "way", "start p50 / p99 µs", "check", "start, phone seen", "check", "cycles/s, 1 client", "8 clients", "× floor",
@@ -55,6 +57,9 @@ class Way:
 WAYS: Mapping[str, Way] = {
     "sqlite": Way("sqlite", floor=lambda url: floors.sqlite(Path(f"{urlsplit(url).path}.floor"))),
     "sqlite-orm": Way("sqlite", orm=True, floor=lambda url: floors.sqlite(Path(f"{urlsplit(url).path}.floor"))),
+    "sqlite-orm-wal": Way(
+        "sqlite", orm=True, options=_WAL, floor=lambda url: floors.sqlite(Path(f"{urlsplit(url).path}.floor"))
+    ),
     "postgresql": Way("postgresql", floor=floors.postgresql),
     "postgresql-orm": Way("postgresql", orm=True, floor=floors.postgresql),
     "postgresql-orm-kept-plans": Way("postgresql", orm=True, options=_KEPT_PLANS, floor=floors.postgresql),
