@@ -13,7 +13,7 @@ from ..stores.rows.values import micros, time_of
 from ..webhooks_out.base import LONGEST_PROBLEM, Delivery, DeliveryStatus, EndpointState, Taken, Wanted
 from ..webhooks_out.endpoints import Endpoint
 from ..webhooks_out.messages import Change
-from ..webhooks_out.rows import DELIVERY, TAKEN, delivery_of, new_rows, taken_of
+from ..webhooks_out.rows import DELIVERY, TAKEN, delivery_of, new_rows, positions_in_turn, taken_of
 from .connection import Database
 from .outbox_tables import ENDPOINT, MESSAGE
 
@@ -48,13 +48,10 @@ class SqlOutbox:
     async def take(self, limit: int, lease: timedelta, now: datetime) -> Sequence[Taken]:
         """See `Outbox`."""
         c, due = MESSAGE.c, MESSAGE.c.next_at <= micros(now)
-        turn = sa.func.row_number().over(partition_by=(c.service, c.endpoint), order_by=(c.next_at, c.position))
-        ranked = sa.select(c.position, c.next_at, turn.label("turn")).where(due).subquery()
-        in_turn = sa.select(ranked.c.position).order_by(ranked.c.turn, ranked.c.next_at, ranked.c.position).limit(limit)
+        in_turn = sa.text(positions_in_turn(MESSAGE.name, ":now", ":limit"))
 
         def step(connection: sa.Connection) -> Sequence[Taken]:
-            # In a statement of their own: no row that a window function has read can be locked.
-            wanted = connection.execute(in_turn).scalars().all()
+            wanted = connection.execute(in_turn, {"now": micros(now), "limit": limit}).scalars().all()
             held = sa.select(*(c[name] for name in TAKEN)).where(c.position.in_(wanted), due)
             rows = connection.execute(held.with_for_update(skip_locked=True)).mappings().all() if wanted else []
             taken = sa.update(MESSAGE).where(c.position.in_([row["position"] for row in rows]))

@@ -219,6 +219,17 @@ class WaitingPromises(LedgerCalls):
         assert [self.filled(ledger, cap, range(2)) for cap in (low, low)] == [[100], []]
         assert self.filled(ledger, higher, range(3)) == [50]
 
+    @pytest.mark.parametrize(("cents", "more"), [(11, [100]), (20, [80, 100])])
+    def test_order_that_reaches_a_raised_cap_alarms(self, ledger: Ledger, cents: int, more: list[int]) -> None:
+        low, higher = (Cap(Window.TOTAL, money=CENT * each) for each in (10, cents))
+        assert self.filled(ledger, low, range(11), given_back=False) == [50, 80, 100]
+        assert self.filled(ledger, higher, range(11, 13 + cents - 10), given_back=False) == more
+
+    def test_order_that_a_raised_cap_refuses_alarms(self, ledger: Ledger) -> None:
+        low, higher = (Cap(Window.TOTAL, money=each) for each in (CENT * 10, CENT * 10 + CENT / 2))
+        assert self.filled(ledger, low, range(11), given_back=False) == [50, 80, 100]
+        assert self.filled(ledger, higher, range(11, 14), given_back=False) == [100]
+
     @pytest.mark.parametrize(
         ("other", "repeats"),
         [

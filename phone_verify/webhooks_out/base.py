@@ -107,10 +107,10 @@ class Outbox(Protocol):
     """Messages that wait to be delivered. Every verb is atomic and raises `StoreError`."""
 
     async def take(self, limit: int, lease: timedelta, now: datetime) -> Sequence[Taken]:
-        """Return at most `limit` due messages: of each endpoint the one that is due longest, then the next of each.
+        """Return at most `limit` due messages: services in turn, of each its endpoints in turn, the longest due first.
 
-        So a backlog of one endpoint keeps no message of another waiting. No other caller gets them before the
-        lease ends. If the caller has reported no result by then, they are due again, with the same ids.
+        So a backlog of one service or endpoint keeps no message of another waiting. No other caller gets them
+        before the lease ends. If the caller has reported no result by then, they are due again, with the same ids.
         """
         ...
 

@@ -1,5 +1,7 @@
 """Rows of the outbox's table, for every implementation. Times are microseconds since 1970 in UTC."""
 
+# ruff: noqa: S608 - only the name of our own table is formatted into the text; values are always bound
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,19 @@ from .messages import Change
 TAKEN = ("position", "id", "endpoint", "service", "event", "attempts", "earlier", "body")
 DELIVERY = tuple(field.name for field in fields(Delivery))
 _TIMES = ("created_at", "attempted_at", "next_at", "delivered_at")
+
+
+def positions_in_turn(table: str, now: str, limit: str) -> str:
+    """Return a query for the positions of due messages in this table, with these placeholders.
+
+    Services come in turn, of each its endpoints in turn, and of each endpoint the message that is due longest first.
+    It locks nothing: no row that a window function has read can be locked.
+    """
+    of_endpoint = "ROW_NUMBER() OVER (PARTITION BY service, endpoint ORDER BY next_at, position) AS turn"
+    of_service = "ROW_NUMBER() OVER (PARTITION BY service ORDER BY turn, next_at, position) AS place"
+    due = f"SELECT position, service, next_at, {of_endpoint} FROM {table} WHERE next_at <= {now}"
+    placed = f"SELECT position, next_at, {of_service} FROM ({due}) AS due"
+    return f"SELECT position FROM ({placed}) AS placed ORDER BY place, next_at, position LIMIT {limit}"
 
 
 def new_rows(endpoints: Iterable[Endpoint], change: Change, now: datetime) -> list[dict[str, Any]]:

@@ -12,6 +12,9 @@ from .sends import QueuedSend, SendQueue, SendState, TakenSend, Turn
 
 #: Orders of one provider that one process sends at the same time, unless a worker has other senders.
 MOST_AT_ONCE = 4
+#: Turns that a draw leaves out: each is a condition of the query. With more services than this, the orders that are
+#: due longest come first again before each service has had its turn.
+_MOST_TURNS = 50
 #: Within this time after the draw a sender usually asks the provider. One that does not, because the order is
 #: not to be sent now, is not counted any longer.
 _ASKS_WITHIN = timedelta(seconds=1)
@@ -49,6 +52,8 @@ class FairSends:
         if only is not None:
             return await self._sends.take(lease, now, only)
         with self._lock:  # over the draw: otherwise all threads would draw before any is counted
+            if len(self._drawn) >= _MOST_TURNS:
+                self._drawn.clear()
             left = sorted({*without, *self._full(now)})
             taken = await self._sends.take(lease, now, without=left, after=sorted({*after, *self._drawn}))
             if taken is None and self._drawn:

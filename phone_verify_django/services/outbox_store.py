@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Case, F, Q, QuerySet, Value, When, Window
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 
 from phone_verify.stores.rows.values import micros, time_of
 from phone_verify.webhooks_out.base import LONGEST_PROBLEM, Delivery, DeliveryStatus, EndpointState, Taken, Wanted
 from phone_verify.webhooks_out.endpoints import Endpoint
 from phone_verify.webhooks_out.messages import Change
-from phone_verify.webhooks_out.rows import DELIVERY, TAKEN, delivery_of, new_rows, taken_of
+from phone_verify.webhooks_out.rows import DELIVERY, TAKEN, delivery_of, new_rows, positions_in_turn, taken_of
 
 from .models import OutboxEndpoint, OutboxMessage
 from .steps import run
@@ -69,13 +69,14 @@ class OrmOutbox:
     async def take(self, limit: int, lease: timedelta, now: datetime) -> Sequence[Taken]:
         """See `Outbox`."""
         due = self._messages.filter(next_at__lte=micros(now))
-        turn = Window(RowNumber(), partition_by=["service", "endpoint"], order_by=["next_at", "position"])
-        in_turn = due.annotate(turn=turn).order_by("turn", "next_at", "position").values_list("position", flat=True)
+        connection = connections[self._using]
+        in_turn = positions_in_turn(connection.ops.quote_name(OutboxMessage._meta.db_table), "%s", "%s")
 
         def step() -> Sequence[Taken]:
             held = self._held(due)
-            # In a statement of their own: no row that a window function has read can be locked.
-            wanted = list(in_turn[:limit])
+            with connection.cursor() as cursor:
+                cursor.execute(in_turn, [micros(now), limit])
+                wanted = [position for (position,) in cursor.fetchall()]
             rows = list(held.filter(position__in=wanted).values(*TAKEN)) if wanted else []
             rows.sort(key=lambda row: wanted.index(row["position"]))
             taken = self._messages.filter(position__in=[row["position"] for row in rows])

@@ -56,6 +56,19 @@ def test_services_of_a_provider_are_drawn_in_turn(sends: FairSends) -> None:
     assert [each.order.service for each in taken if each] == ["shop", "bank", "site", "shop", "bank", "shop"]
 
 
+def test_orders_of_very_many_services_are_drawn(sends: FairSends) -> None:
+    """A database refuses a statement with a condition for each of a thousand services."""
+    for n in range(120):
+        run(sends.put(queued(n, drivers=["a"], service=f"s{n}"), NOW))
+    most = 0
+    for _ in range(120):
+        taken = run(sends.take(LEASE, NOW))
+        assert taken is not None
+        most = max(most, len(sends._drawn))
+        assert run(sends.finish(taken, SendState.DONE, None))
+    assert most <= 50
+
+
 def test_postponed_order_frees_its_sender(sends: FairSends) -> None:
     put(sends, *["a"] * (MOST_AT_ONCE + 1))
     taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(MOST_AT_ONCE)]

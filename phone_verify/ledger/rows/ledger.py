@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -175,13 +175,16 @@ class RowLedger(AlarmRows):
             cap = by_name.get(used.name)
             if cap is None:  # it has left the settings since the order was reserved
                 continue
+            before = replace(used, count=used.count - count, spent=used.spent - price)
+            lowered = level_values(used.name, level_left(cap, before), cap) if was_raised(cap, used) else None
+            if lowered is not None:
+                before, used = (replace(each, alarmed=lowered["level"]) for each in (before, used))
             if cap.enforced and passes(cap, used) and (count or price > 0):
-                before = replace(used, count=used.count - count, spent=used.spent - price)
                 alarm = alarm_of(cap, before, attempt, attempt.account_currency, refused=True)
-                raise _Over(cap.window.value, alarm, used.name, cap=cap, ends_at=window_end(cap.window, now))
-            if was_raised(cap, used):
-                used = replace(used, alarmed=level_left(cap, used))
-                tx.change(tx.statements.lower_counter, level_values(used.name, used.alarmed, cap))
+                ends_at = window_end(cap.window, now)
+                raise _Over(cap.window.value, alarm, used.name, cap=cap, ends_at=ends_at, lowered=lowered)
+            if lowered is not None:
+                tx.change(tx.statements.lower_counter, lowered)
             if alarm := alarm_of(cap, used, attempt, attempt.account_currency):
                 tx.change(tx.statements.alarm_counter, level_values(used.name, alarm.level, cap))
                 alarms.append(alarm)
@@ -448,11 +451,12 @@ class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
         *,
         cap: Cap | None = None,
         ends_at: datetime | None = None,
+        lowered: Mapping[str, Any] | None = None,
         terms: Terms | None = None,
     ) -> None:
         super().__init__()
         self.limit, self.alarm, self._name, self._terms = limit, alarm, name, terms
-        self._cap, self._ends_at = cap, ends_at
+        self._cap, self._ends_at, self._lowered = cap, ends_at, lowered
 
     def note(self, tx: Transaction, now: datetime) -> Sequence[Alarm]:
         """Note that the alarm was raised; return it unless a concurrent step did."""
@@ -463,6 +467,8 @@ class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
             raised = tx.change(tx.statements.alarm_account, {"service": self._name, "level": 100})
         else:
             add(tx, {self._name: (0, ZERO, self._ends_at)})
+            if self._lowered is not None:
+                tx.change(tx.statements.lower_counter, self._lowered)
             raised = tx.change(tx.statements.alarm_counter, level_values(self._name, 100, self._cap))
         return (self.alarm,) if raised and self.alarm else ()
 
