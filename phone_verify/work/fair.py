@@ -29,8 +29,9 @@ class FairSends:
 
     def __init__(self, sends: SendQueue, most: int = MOST_AT_ONCE) -> None:
         self._sends, self._most, self._lock = sends, most, threading.Lock()
-        #: The provider of each order that is being sent, and until when it is busy with it at most.
-        self._busy: dict[int, tuple[str, datetime]] = {}
+        #: The providers of each order that is being sent, and until when they are busy with it at most: the one in
+        #: whose turn it was drawn, and the one that is asked.
+        self._busy: dict[int, tuple[frozenset[str], datetime]] = {}
         #: The turns that had an order since each other one had.
         self._drawn: set[Turn] = set()
 
@@ -60,7 +61,7 @@ class FairSends:
                 self._drawn.clear()
                 taken = await self._sends.take(lease, now, without=left, after=after)
             if taken is not None:
-                self._busy[taken.position] = taken.provider, now + min(lease, _ASKS_WITHIN)
+                self._busy[taken.position] = frozenset({taken.provider}), now + min(lease, _ASKS_WITHIN)
                 self._drawn.add(taken.turn)
         return taken
 
@@ -72,7 +73,7 @@ class FairSends:
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._sends.mark(taken, asked, until)
         with self._lock:
-            self._busy[taken.position] = taken.provider, until
+            self._busy[taken.position] = frozenset({taken.provider, taken.order.drivers[asked - 1]}), until
 
     async def finish(self, taken: TakenSend, state: SendState, cause: Cause | None) -> bool:
         finished = await self._sends.finish(taken, state, cause)
@@ -98,5 +99,5 @@ class FairSends:
     def _full(self, now: datetime) -> list[str]:
         """Return the providers with as many orders as one may have. A sender that failed is free after its lease."""
         self._busy = {position: busy for position, busy in self._busy.items() if busy[1] > now}
-        counts = Counter(provider for provider, _ in self._busy.values())
+        counts = Counter(provider for providers, _ in self._busy.values() for provider in providers)
         return [provider for provider, count in counts.items() if count >= self._most]

@@ -89,13 +89,16 @@ def test_provider_has_a_part_of_the_senders(sends: FairSends) -> None:
     assert drawn(sends) is None
 
 
-def test_order_sent_by_another_provider_counts_where_it_was_drawn(sends: FairSends) -> None:
+def test_order_sent_by_another_provider_counts_for_both(sends: FairSends) -> None:
     put(sends, *["slow"] * (MOST_AT_ONCE + 1))
     for _ in range(MOST_AT_ONCE):
         taken = run(sends.take(LEASE, NOW + timedelta(seconds=1)))
         assert taken is not None
         other = replace(taken, order=replace(taken.order, drivers=["other", "slow"]))
         run(sends.mark(other, 1, NOW + LEASE))
+    for n, driver in enumerate(["other", "third"], 100):
+        run(sends.put(queued(n, drivers=[driver]), NOW + timedelta(seconds=1)))
+    assert drawn(sends, NOW + timedelta(seconds=5)) == "third"
     assert drawn(sends, NOW + timedelta(seconds=5)) is None
 
 
