@@ -147,7 +147,10 @@ def _editable(site: Site) -> Services:
 
 
 def _saved(services: Services, call: StaffCall, name: str, entry: Entry | None, title: str) -> Page | Redirect:
-    values = {each.name: call.form.get(each.name, "").replace("\r\n", "\n").strip() for each in FIELDS}
+    # A field that was not sent stays: the page may be older than the field, or the form cut off.
+    shown = _texts_of(entry.fields) if entry is not None else {}
+    sent = {each.name: call.form.get(each.name, shown.get(each.name, "")) for each in FIELDS}
+    values = {name: text.replace("\r\n", "\n").strip() for name, text in sent.items()}
     version = _version(call) if entry is not None else 0
     errors: Mapping[str, str] = {}
     error = ""
@@ -205,12 +208,16 @@ def _text_of(name: str, value: Any) -> str:
 
 
 def _fields_of(values: Mapping[str, str], entry: Entry | None) -> Mapping[str, Any]:
-    """Return the fields of the form that are not empty, with the secrets that it showed as a digest.
+    """Return the fields of the form that are not empty, with what it showed in place of a secret.
 
-    A digest stands for a secret only among the secrets of the endpoint that has it: elsewhere, like in the
-    URL, the form would show the secret.
+    A field that is as it was shown stays as it is. A digest stands for a secret only among the secrets of the
+    endpoint that has it: elsewhere, like in the URL, the form would show the secret.
     """
-    fields: dict[str, Any] = {name: value for name, value in values.items() if value}
+    kept = dict(entry.fields) if entry is not None else {}
+    as_shown = {name: text.strip() for name, text in _texts_of(kept).items() if name != "endpoints"}
+    fields: dict[str, Any] = {
+        name: kept[name] if as_shown.get(name) == value else value for name, value in values.items() if value
+    }
     text = fields.get("endpoints", "")
     if entry is None or not text or len(text) > _LONGEST:
         return fields

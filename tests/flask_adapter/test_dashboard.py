@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from phone_verify.database.outbox import enqueue
 from phone_verify.errors import StoreError
 from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.services.listing import find_stored
 from phone_verify.staff.call import Right
 from phone_verify.staff.rendering import staff_texts
 from phone_verify.sync import run
@@ -310,6 +312,26 @@ def test_test_is_followed_step_by_step(tmp_path: Path) -> None:
     assert "Verified: the code or the call was correct" in done.text
     assert "verified" in done.text
     assert 'name="number"' in follow(client, submit(client, "/staff/test/", new="1")).text
+
+
+def test_fields_that_are_not_sent_or_not_changed_stay(tmp_path: Path) -> None:
+    made = site(tmp_path)
+    client = made.app.test_client()
+    title, caps = "pay whsec_abc", '{"day": {"count": 5}}'
+    submit(client, "/staff/services/add/", name="shop", channels="sms", title=title, caps=caps, code_length="8")
+
+    def save(**fields: str) -> Any:
+        page = client.get("/staff/services/shop/").text
+        version = re.findall(r'name="version" value="(\d+)"', page)[0]
+        assert submit(client, "/staff/services/shop/", version=version, **fields).status_code == 303
+        services = made.app.extensions["phone_verify"].site.services
+        return find_stored(services, "shop").fields
+
+    page = client.get("/staff/services/shop/").text
+    shown = unescape(re.findall(r'name="title" id="id_title" value="([^"]*)"', page)[0])
+    assert "whsec_abc" not in page
+    fields = save(title=shown, code_length="")
+    assert fields == {"channels": ["sms"], "title": title, "caps": {"day": {"count": 5}}}
 
 
 def test_service_with_errors_is_named_by_the_pages(tmp_path: Path) -> None:
