@@ -66,9 +66,10 @@ class FairSends:
         return taken
 
     async def postpone(self, taken: TakenSend, until: datetime) -> None:
-        await self._sends.postpone(taken, until)
-        with self._lock:
-            self._busy.pop(taken.position, None)
+        try:
+            await self._sends.postpone(taken, until)
+        finally:
+            self._free(taken)
 
     async def mark(self, taken: TakenSend, asked: int, until: datetime) -> None:
         await self._sends.mark(taken, asked, until)
@@ -76,10 +77,10 @@ class FairSends:
             self._busy[taken.position] = frozenset({taken.provider, taken.order.drivers[asked - 1]}), until
 
     async def finish(self, taken: TakenSend, state: SendState, cause: Cause | None) -> bool:
-        finished = await self._sends.finish(taken, state, cause)
-        with self._lock:
-            self._busy.pop(taken.position, None)
-        return finished
+        try:
+            return await self._sends.finish(taken, state, cause)
+        finally:
+            self._free(taken)
 
     async def outcome(self, verification: str, send: int) -> tuple[SendState, Cause | None] | None:
         return await self._sends.outcome(verification, send)
@@ -95,6 +96,11 @@ class FairSends:
 
     async def purge(self, before: datetime, limit: int) -> int:
         return await self._sends.purge(before, limit)
+
+    def _free(self, taken: TakenSend) -> None:
+        """Count the sender as free, also if the database did not take what became of its order."""
+        with self._lock:
+            self._busy.pop(taken.position, None)
 
     def _full(self, now: datetime) -> list[str]:
         """Return the providers with as many orders as one may have. A sender that failed is free after its lease."""

@@ -78,6 +78,22 @@ def test_postponed_order_frees_its_sender(sends: FairSends) -> None:
     assert drawn(sends) == "a"
 
 
+def test_sender_whose_result_was_not_written_is_free(sends: FairSends, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(sends, *["a"] * (MOST_AT_ONCE + 1))
+    taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(MOST_AT_ONCE)]
+    assert taken[0] is not None
+    run(sends.mark(taken[0], 1, NOW + LEASE))
+
+    async def fail(*_: object) -> bool:
+        raise StoreError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(sends._sends), "finish", fail)
+        with pytest.raises(StoreError):
+            run(sends.finish(taken[0], SendState.DONE, None))
+    assert drawn(sends) == "a"
+
+
 def test_provider_has_a_part_of_the_senders(sends: FairSends) -> None:
     put(sends, *["slow"] * (MOST_AT_ONCE + 2))
     taken = [run(sends.take(LEASE, NOW + timedelta(seconds=1))) for _ in range(MOST_AT_ONCE + 1)]
