@@ -10,6 +10,10 @@ from .outbox_tables import ENDPOINT, MESSAGE
 from .services import CHANGE, SERVICE
 from .work_tables import JOB, SEND
 
+for _table in metadata.tables.values():
+    # The database's own character set may be an older one, and titles, names and notes are in any script.
+    _table.dialect_kwargs["mysql_charset"] = "utf8mb4"
+
 __all__ = [
     "ACCESS_KEY",
     "ACCOUNT",

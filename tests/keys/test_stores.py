@@ -57,6 +57,16 @@ class TestServers(KeySuite):
             yield keys
 
 
+@pytest.mark.slow
+def test_names_are_in_any_script_in_a_database_with_an_old_character_set() -> None:
+    with servers.database("mysql") as url:
+        servers.execute(url, f"ALTER DATABASE {sa.make_url(url).database} CHARACTER SET latin1")
+        with store_at(url) as keys:
+            key = new_key(name="Заказы и доставка", created_by="مریم")
+            assert run(keys.add(key))
+            assert run(keys.find(key.id)) == key
+
+
 def test_lost_connection_is_replaced(database: str) -> None:
     with store_at(database) as keys:
         key = new_key()

@@ -239,6 +239,7 @@ class PrivateMariadb(PrivateServer):
             f"--port={self.port}",
             f"--bind-address={HOST}",
             f"--socket={self.folder}/socket",
+            "--character-set-server=utf8mb4",  # the default of distributions, and what Django asks for
         ]
         return [str(self._programs / "mariadbd"), "--no-defaults", *options, "--innodb-flush-log-at-trx-commit=0"]
 
