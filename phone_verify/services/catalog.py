@@ -127,7 +127,7 @@ class Services:
         except RetiredNameError:
             problem = FieldFault("was the name of a service that was deleted; use another name")
             raise InvalidServiceError(name, {"name": problem}) from None
-        self._read_again()
+        self.read_again()
         return saved
 
     async def delete(self, name: str, expected: int) -> bool:
@@ -139,13 +139,13 @@ class Services:
         """
         retire = name != DEFAULT_SERVICE
         deleted = await self._editable(name).delete(name, expected, retire=retire)
-        self._read_again()
+        self.read_again()
         if deleted and retire and self._revoke_keys is not None:
             await self._revoke_keys(name)
         return deleted
 
-    def _read_again(self) -> None:
-        """Look at the rows in the next request: an editor who tries a change meets this process first."""
+    def read_again(self) -> None:
+        """Look at the rows in the next request: who tries a change must not meet what was read before it."""
         self._checked_at = float("-inf")
 
     def _editable(self, name: str) -> ServiceRows:

@@ -13,6 +13,8 @@ from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.model import Reason
 from phone_verify.staff import trial
+from phone_verify.staff.call import Redirect, StaffCall
+from phone_verify.staff.pages import answer
 from phone_verify.staff.service_pages import FIELDS
 from phone_verify.staff.trial import Trial, TrialError
 from tests.services.sites import Bench, MemoryRows
@@ -81,6 +83,16 @@ def test_unknown_service_and_key_are_refused() -> None:
         started(made, service="nothing")
     with pytest.raises(TrialError, match="key"):
         started(made, key="3kTMd9aQz0Lw")
+
+
+def test_service_that_another_process_has_just_created_can_be_tested() -> None:
+    made = Bench(rows := MemoryRows())
+    assert started(made)[0].ok
+    rows.put("shop")
+    form = {"start": "1", "service": "shop", "number": PHONE.e164}
+    answered = answer(made.site, StaffCall("POST", "test/", lambda right: True, form=form))
+    assert isinstance(answered, Redirect)
+    assert not answered.is_error
 
 
 def test_service_of_other_purposes_can_be_tested() -> None:
