@@ -126,13 +126,35 @@ def _home(kind: str) -> str:
 @contextmanager
 def private(kind: str) -> Iterator[PrivateServer]:
     """A private server, stopped at the end. Skips if its programs are not installed."""
-    # Not pytest's folders: those are closed to the user that the server runs as.
-    with tempfile.TemporaryDirectory(prefix="phone_verify_server_") as folder:
-        server: PrivateServer = {"postgresql": PrivatePostgresql, "mysql": PrivateMariadb}[kind](Path(folder))
+    with _own_folder() as folder:
+        server: PrivateServer = {"postgresql": PrivatePostgresql, "mysql": PrivateMariadb}[kind](folder)
         server.start()
-        try:
+        with _stopped_at_the_end(server):
             yield server
-        finally:
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder of this process, removed at the end; pytest's are closed to the user that a server runs as.
+
+    Not a `TemporaryDirectory`, which a forked child that ends removes as well.
+    """
+    owner, folder = os.getpid(), Path(tempfile.mkdtemp(prefix="phone_verify_server_"))
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _stopped_at_the_end(server: PrivateServer) -> Iterator[None]:
+    """Stop a server at the end, but not in a forked child that ends."""
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:
             server.stop()
 
 
@@ -280,13 +302,11 @@ class Pgbouncer(PrivateServer):
 @contextmanager
 def pooled(database: str, **settings: object) -> Iterator[Pgbouncer]:
     """A private PgBouncer in front of the database with this URL. Skips if it is not installed."""
-    with tempfile.TemporaryDirectory(prefix="phone_verify_server_") as folder:
-        pooler = Pgbouncer(Path(folder), database, settings)
+    with _own_folder() as folder:
+        pooler = Pgbouncer(folder, database, settings)
         pooler.start()
-        try:
+        with _stopped_at_the_end(pooler):
             yield pooler
-        finally:
-            pooler.stop()
 
 
 def _programs(program: str, package: str, *others: Path) -> Path:
