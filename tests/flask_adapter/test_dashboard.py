@@ -341,7 +341,7 @@ def test_service_with_errors_is_named_by_the_pages(tmp_path: Path) -> None:
     assert "submit" in follow(client, submit(client, "/staff/test/", start="1", service="shop", number=NUMBER)).text
     session = client.get_cookie("session")
     assert session is not None
-    with sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite3").begin() as rows:
+    with sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite3", poolclass=sa.NullPool).begin() as rows:
         broken = {"document": '{"drivers": ["gone"]}'}
         rows.execute(sa.text("UPDATE phone_verify_service SET document = :document, version = version + 1"), broken)
     client = site(tmp_path, **store).app.test_client()
