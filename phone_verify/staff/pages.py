@@ -40,8 +40,6 @@ def answer(site: Site, call: StaffCall) -> Answer:
     """
     if call.method not in METHODS:
         raise RefusedError(405)
-    if site.services is not None:
-        site.services.read_again()  # staff may have changed a service in another process a moment ago
     for pattern, handler in _ROUTES:
         if (found := pattern.fullmatch(call.path)) is not None:
             return handler(site, call, *found.groups())

@@ -50,6 +50,10 @@ def _act(site: Site, call: StaffCall, current: Trial) -> Outcome:
 
 
 def _start(site: Site, call: StaffCall, current: Trial | None) -> Page | Redirect:
+    if site.services is not None:
+        # Another process may have saved the service a moment ago. Only here, where the right to test was asked for:
+        # anyone could otherwise make every request look at the rows.
+        site.services.read_again()
     values = {"service": site.service, **{name: text_of(call.form, name, 64) for name in _FIELDS if name in call.form}}
     values = {name: values.get(name, "") for name in _FIELDS}
     if values["channel"] and values["channel"] not in site.verifier.channels:

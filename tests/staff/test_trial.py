@@ -13,7 +13,7 @@ from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.model import Reason
 from phone_verify.staff import trial
-from phone_verify.staff.call import Redirect, StaffCall
+from phone_verify.staff.call import Redirect, RefusedError, StaffCall
 from phone_verify.staff.pages import answer
 from phone_verify.staff.service_pages import FIELDS
 from phone_verify.staff.trial import Trial, TrialError
@@ -93,6 +93,16 @@ def test_service_that_another_process_has_just_created_can_be_tested() -> None:
     answered = answer(made.site, StaffCall("POST", "test/", lambda right: True, form=form))
     assert isinstance(answered, Redirect)
     assert not answered.is_error
+
+
+def test_request_without_the_right_lets_no_one_read_the_services_again() -> None:
+    made = Bench(rows := MemoryRows())
+    assert started(made)[0].ok
+    rows.calls.clear()
+    with pytest.raises(RefusedError):
+        answer(made.site, StaffCall("POST", "test/", lambda right: False, form={"start": "1"}))
+    assert started(made)[0].ok
+    assert rows.calls == []
 
 
 def test_service_of_other_purposes_can_be_tested() -> None:
