@@ -45,6 +45,7 @@ class DenialReason(StrEnum):
     TOO_SOON = "too_soon"
     SHORT_CODES_CLOSED = "short_codes_closed"
     LINE_TAKEN = "line_taken"
+    TWO_STEPS = "two_steps"  #: `count_and_open` does not apply: the order has to be counted first
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +194,9 @@ def hour_of(now: datetime) -> int:
     return int(now.timestamp()) // 3600
 
 
-def is_tallied(hour: int, now: datetime) -> bool:
-    """Return whether the answers of that hour still count, as they do for at least 24 hours."""
-    return hour_of(now) - TALLY_HOURS <= hour
+def first_hour_tallied(now: datetime) -> int:
+    """Return the first hour whose answers still count, as they do for at least 24 hours."""
+    return hour_of(now) - TALLY_HOURS
 
 
 def in_whole_hours(wait: timedelta) -> timedelta:

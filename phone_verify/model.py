@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -14,8 +14,7 @@ from typing import Any, Literal
 from .phone import Attestation, PhoneNumber
 from .purposes import Budget, budget_of, failure_key
 
-#: Allowed clock difference between two workers. A time further in the future dates from before the
-#: clock was set back: its age is unknown, so it counts as expired.
+#: Allowed clock difference between two workers. The age of a time further in the future is unknown: it is over.
 CLOCK_SLACK = timedelta(seconds=5)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
@@ -43,21 +42,16 @@ class Channel(StrEnum):
 
 
 _LABELS = {
-    Channel.SMS: "SMS",
-    Channel.FLASH_CALL: "flash call",
-    Channel.INBOUND_CALL: "call from the user's phone",
-    Channel.VOICE: "voice call",
-    Channel.TELEGRAM: "Telegram",
-    Channel.WHATSAPP: "WhatsApp",
-}
+    Channel.SMS: "SMS", Channel.FLASH_CALL: "flash call", Channel.INBOUND_CALL: "call from the user's phone",
+    Channel.VOICE: "voice call", Channel.TELEGRAM: "Telegram", Channel.WHATSAPP: "WhatsApp",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
     """Wrong answers under one budget of a phone since its last success.
 
-    `count` is reset when a lockout ends; `total` is not. At `expires_at` all of it is dropped
-    unless another follows.
+    `count` is reset when a lockout ends; `total` is not. At `expires_at` all is dropped unless another follows.
     """
 
     count: int
@@ -472,8 +466,7 @@ class Redeemed:
     def counts_for_staff(self) -> bool:
         """Whether this verification may count at all for staff, users with rights over other users.
 
-        A test number's code is fixed and known to reviewers. It cannot give a staff user a number
-        or serve as a second factor.
+        A test number's code is known to reviewers. It cannot give a staff user a number or serve as a second factor.
         """
         return not self.by_test_number
 
@@ -486,15 +479,15 @@ class Redeemed:
         return opened and self.counts_for_staff and self.assurance is Assurance.CODE and not self.short
 
 
-_NAMES = tuple(field.name for field in fields(Verification))
-_PLACES = {name: place for place, name in enumerate(_NAMES)}
-_VALUES = attrgetter(*_NAMES)
+_VALUES = attrgetter(*Verification.__slots__)
+#: A record whose fields are being set: to set those of a frozen one takes five times as long.
+Draft: Any = make_dataclass("Draft", Verification.__slots__, slots=True)
 
 
 def with_changes(record: Verification, **changes: Any) -> Verification:
-    """Return a copy of the record with these fields changed."""
-    # `dataclasses.replace` takes three times as long on such a record, and a check makes several copies.
-    values = list(_VALUES(record))
+    """Return a copy of the record with these fields changed; `dataclasses.replace` takes ten times as long."""
+    copy: Verification = Draft(*_VALUES(record))
     for name, value in changes.items():
-        values[_PLACES[name]] = value
-    return Verification(*values)
+        setattr(copy, name, value)
+    copy.__class__ = Verification
+    return copy

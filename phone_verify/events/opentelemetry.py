@@ -5,7 +5,6 @@ Only the API is used, so that nothing leaves the process unless the site has con
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from .record import Telemetry, VerificationEvent, labels
 
 _NAME = "phone_verify"
+_OF_THE_API = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
 def telemetry() -> Telemetry | None:
@@ -27,6 +27,7 @@ class OpenTelemetry:
         from opentelemetry import metrics, trace
 
         self._trace: Any = trace
+        self._providers = trace.get_tracer_provider, metrics.get_meter_provider
         meter, self._tracer = metrics.get_meter(_NAME), trace.get_tracer(_NAME)
         self._verbs = meter.create_counter("phone_verify.verbs", description="Finished operations, by outcome")
         self._seconds = meter.create_histogram(
@@ -40,10 +41,10 @@ class OpenTelemetry:
     def on(self) -> bool:
         """Whether the site has configured a receiver.
 
-        Without one the API does nothing, but is not free of cost.
+        Without one the API does nothing, but is not free of cost: its providers are then its own. That the SDK
+        is loaded says nothing: redis-py does so.
         """
-        traced = not isinstance(self._trace.get_tracer_provider(), self._trace.ProxyTracerProvider)
-        return traced or "opentelemetry.sdk.metrics" in sys.modules
+        return any(not type(provider()).__module__.startswith(_OF_THE_API) for provider in self._providers)
 
     def span(self, verb: str) -> AbstractContextManager[object]:
         """Return the span of an operation."""

@@ -28,9 +28,9 @@ from ..limits import (
     after_success,
     changed_by,
     decrement,
+    first_hour_tallied,
     hour_of,
     increment,
-    is_tallied,
     refunded,
 )
 from ..lines import claimant, note_other_caller
@@ -437,8 +437,8 @@ class MemoryStore:
             self._keep_counter(answering.address, window)
 
     def _tally_at(self, now: datetime) -> Tally:
-        for hour in [hour for hour in self._tally if not is_tallied(hour, now)]:
-            del self._tally[hour]
+        first = first_hour_tallied(now)
+        self._tally = {hour: tally for hour, tally in self._tally.items() if hour >= first}
         hours = self._tally.values()
         return Tally(sum(h.short for h in hours), sum(h.long for h in hours), sum(h.right for h in hours))
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
 
 from itsdangerous import TimestampSigner
 from itsdangerous.encoding import want_bytes
+from itsdangerous.signer import SigningAlgorithm
+
+
+class _HmacSha256(SigningAlgorithm):
+    """HMAC-SHA-256 in one call; that of itsdangerous makes an object for each signature."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
+_ALGORITHM = _HmacSha256()
 
 
 class StampedSigner(TimestampSigner):
@@ -18,8 +27,7 @@ class StampedSigner(TimestampSigner):
 
     def __init__(self, keys: Sequence[bytes], salt: str, at: datetime) -> None:
         # itsdangerous signs with the last key.
-        given: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-        super().__init__([*reversed(keys)], salt=salt, **given)
+        super().__init__([*reversed(keys)], salt=salt, algorithm=_ALGORITHM)
         self._stamp = int(at.timestamp())
 
     def get_timestamp(self) -> int:

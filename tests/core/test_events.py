@@ -320,6 +320,16 @@ def test_opentelemetry_spans_and_counts_hold_no_user_data() -> None:
     assert LABELS == ("verb", "outcome", "channel", "driver")
 
 
+def test_loaded_sdk_alone_measures_nothing() -> None:
+    program = (
+        "import opentelemetry.sdk.metrics, opentelemetry.sdk.trace\n"
+        "from phone_verify.events.opentelemetry import OpenTelemetry\n"
+        "print(OpenTelemetry().on)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_site_works_without_opentelemetry() -> None:
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
