@@ -69,7 +69,7 @@ class Database:
 
     def _run(self, step: Callable[[sa.Connection], T], begin: Callable[[object], str]) -> T:
         try:
-            with self._connections.turn():
+            with self._connections:
                 if self._prepare is not None:
                     self._prepare()
                     self._prepare = None

@@ -291,6 +291,40 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class CountsAndOpens(Protocol):
+    """A store that does `count` and `open` with fewer round trips, or thread switches, than the two take."""
+
+    @property
+    def counts_and_opens(self) -> bool:
+        """Whether it can where it is: the counters may be on another server than the phone."""
+        ...
+
+    async def count_and_open(
+        self,
+        shared: Sequence[Quota],
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+    ) -> tuple[Counted, Verification] | Denied:
+        """Count one send under the shared quotas, and open the verification; or change no count and
+        return the reason, that of `count` before that of `open`.
+
+        If the process dies in between, the send may stay counted, as between the two steps; like
+        `uncount`, a denial may leave a window that has begun. Denied with
+        `TWO_STEPS` if the tally closes short codes or lengthens codes: which code fits is then decided
+        between the two steps.
+        """
+        ...
+
+
+def counts_and_opens(store: Store) -> CountsAndOpens | None:
+    """Return this store if it is one of `CountsAndOpens` where it is; otherwise None."""
+    # Exactly True: an object that has any attribute one asks for is none.
+    return store if isinstance(store, CountsAndOpens) and store.counts_and_opens is True else None
+
+
+@runtime_checkable
 class OfOneProcess(Protocol):
     """A store that counts for one process only and must not be used by several."""
 

@@ -12,7 +12,7 @@ from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
 from ..phone import PhoneNumber
 from ..sync import run
-from .base import Place, Reservation, Store
+from .base import Place, Reservation, Store, counts_and_opens
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class ThreadedStore:
 
     def __init__(self, store: Store, in_thread: InThread) -> None:
         self._store, self._in_thread = store, in_thread
+        self._at_once = counts_and_opens(store)
 
     def __repr__(self) -> str:
         return f"<ThreadedStore over {self._store!r}>"
@@ -49,6 +50,23 @@ class ThreadedStore:
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
         return await self._in_thread(lambda: run(self._store.open(opening, quotas, limits, now)))
+
+    @property
+    def counts_and_opens(self) -> bool:
+        """See `CountsAndOpens`."""
+        return self._at_once is not None
+
+    async def count_and_open(
+        self,
+        shared: Sequence[Quota],
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+    ) -> tuple[Counted, Verification] | Denied:
+        if (store := self._at_once) is None:
+            raise NotImplementedError("the store does not count and open in one step")
+        return await self._in_thread(lambda: run(store.count_and_open(shared, opening, quotas, limits, now)))
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         return await self._in_thread(lambda: run(self._store.attach(id, attachment, now)))

@@ -12,6 +12,7 @@ from ..delivery import Admitted, Undelivered
 from ..drivers.base import Starts
 from ..events.record import VerificationEvent, record_route
 from ..exchange import is_token
+from ..lifecycle import Opening
 from ..limits import Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
 from ..model import Channel, Outcome, Reason, Verification
 from ..parts import Components
@@ -22,6 +23,7 @@ from ..purposes import SIGN_IN_PURPOSES, Budget, budget_of
 from ..routing import Route
 from ..routing.choice import Why
 from ..routing.statistics import RouteStatistics
+from ..stores.base import CountsAndOpens, counts_and_opens
 from ..test_numbers import TestNumber
 from .guarding import Guarding
 from .quotas import phone_quotas, quotas_of_all, quotas_of_service, refusal_gates, source_quotas
@@ -88,6 +90,18 @@ class Sends:
         if not isinstance(counted, Denied):
             self._counted = quotas, counted
         return counted
+
+    async def open(self, opening: Opening, limits: Limits, at_once: CountsAndOpens | None) -> Verification | Denied:
+        """Open the verification; if the order is not counted in the quotas that span phones, `at_once` does both."""
+        if self._counted is not None or at_once is None:
+            return await self._parts.store.open(opening, self.of_phone, limits, self._parts.now())
+        quotas = [*self._own, *self._shared]
+        opened = await at_once.count_and_open(quotas, opening, self.of_phone, limits, self._parts.now())
+        if isinstance(opened, Denied):
+            return opened
+        counted, record = opened
+        self._counted = quotas, counted
+        return record
 
     async def leave(
         self,
@@ -187,6 +201,8 @@ class Admission:
     def __init__(self, parts: Components, planner: Planner, statistics: RouteStatistics) -> None:
         self._parts, self._planner, self._statistics = parts, planner, statistics
         self.limits = Limits.of(parts.policy)
+        #: The store, if it can count and open a start in one step.
+        self.at_once = counts_and_opens(parts.store)
         self._reported_at = float("-inf")
 
     async def admit(
@@ -228,6 +244,10 @@ class Admission:
                 return refusal
             counted = await sends.count_shared()
         else:
+            if found is None and self.at_once is not None:
+                opened = await self._first(phone, purpose, channels, step, found, closed=False, long=False)
+                if not isinstance(opened, Denied) or opened.why is not DenialReason.TWO_STEPS:
+                    return _with_leases(opened, sends)
             counted = await sends.count()
         if isinstance(counted, Denied):
             await sends.uncount()
@@ -240,8 +260,7 @@ class Admission:
         admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
             await sends.uncount()
-            return admitted
-        return replace(admitted, leases=sends.leases) if admitted.channel is Channel.INBOUND_CALL else admitted
+        return _with_leases(admitted, sends)
 
     async def _refusal(
         self,
@@ -444,6 +463,12 @@ class Admission:
                 tally.short,
             )
             self._parts.events.emit(VerificationEvent("short_codes_off", "spraying"))
+
+
+def _with_leases(admitted: Admitted | Denied, sends: Sends) -> Admitted | Denied:
+    if isinstance(admitted, Denied) or admitted.channel is not Channel.INBOUND_CALL:
+        return admitted
+    return replace(admitted, leases=sends.leases)
 
 
 def allowed(record: Verification, channels: Iterable[Channel]) -> Sequence[Channel]:

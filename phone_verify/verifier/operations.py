@@ -34,6 +34,7 @@ from ..model import (
     Status,
     Verification,
     is_id,
+    with_changes,
 )
 from ..parts import Components
 from ..phone import PhoneNumber
@@ -94,25 +95,23 @@ class AsyncVerifier(QueuedOperations):
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
-        Return `Started` with the verification and its secret, or the outcome with the refusal.
-        Without `channel`, the first preferred channel that can serve this phone is used. `address`
-        is the client's address, for the quotas per address. `shown` are the secrets that the same
-        browser presented: its open verification for this phone and purpose is cancelled.
-        `trusted_device` is the token that `remember_device` returned for this browser; its sends
-        and wrong answers then count separately. `subject` is the id of the signed-in user, if any:
-        only this user can redeem the proof, unless the purpose is a sign-in. `owned` means that the
-        phone already belongs to this user: sends for `confirm` then have a separate quota, which
-        other clients cannot exhaust, and a number that today's numbering plan does not contain is
-        not refused. `by_client` means that a visitor triggered this start rather
-        than your code: a reserved share of the quotas that span phones is then not available.
-        `user_token` is the user's token at the provider, for a driver that sends with it (evand);
-        other drivers do not receive it. `options` are for the driver that declares them (evand:
-        `event_id`), in place of its DSN's. `proof` is that of the verification before this one, if
-        the purpose requires several channels: it is consumed, its secret must be among `shown`, and
-        its phone, purpose and `subject` must be the same. `client` is the
-        request that triggered this start, for the site's `before_send`. `oauth_client` is the id of
-        the OAuth client that starts it: its limits apply in place of those of the address, and
-        `held_by` finds the secret. `access_key` is the id of the access key, which has the same limits.
+        Return `Started` with the verification and its secret, or the outcome with the refusal. Without
+        `channel`, the first preferred channel that can serve this phone is used. `address` is the client's
+        address, for the quotas per address. `shown` are the secrets that the same browser presented: its open
+        verification for this phone and purpose is cancelled. `trusted_device` is the token that
+        `remember_device` returned for this browser; its sends and wrong answers then count separately.
+        `subject` is the id of the signed-in user, if any: only this user can redeem the proof, unless the
+        purpose is a sign-in. `owned` means that the phone already belongs to this user: sends for `confirm`
+        then have a separate quota, which other clients cannot exhaust, and a number that today's numbering plan
+        does not contain is not refused. `by_client` means that a visitor triggered this start rather than your
+        code: a reserved share of the quotas that span phones is then not available. `user_token` is the user's
+        token at the provider, for a driver that sends with it (evand); other drivers do not receive it.
+        `options` are for the driver that declares them (evand: `event_id`), in place of its DSN's. `proof` is
+        that of the verification before this one, if the purpose requires several channels: it is consumed, its
+        secret must be among `shown`, and its phone, purpose and `subject` must be the same. `client` is the
+        request that triggered this start, for the site's `before_send`. `oauth_client` is the id of the OAuth
+        client that starts it: its limits apply in place of those of the address, and `held_by` finds the
+        secret. `access_key` is the id of the access key, which has the same limits.
 
         Refusals: invalid proof, destination not allowed, not configured, channel unavailable, too many requests,
         send refused, hook failed, delivery failed. Raises `StoreError` if the store is unavailable and `ValueError`
@@ -142,25 +141,25 @@ class AsyncVerifier(QueuedOperations):
         sends = Sends(self._parts, phone, tag, apart, source, trusted=trusted, reserved=reserved)
         bindings = [self._parts.binding(old) for old in list(shown)[:MAX_SECRETS]]
         budget = self._admission.budget(phone, purpose, subject, proved)
+        request = Request(
+            id=id,
+            tag=tag,
+            phone=phone,
+            purpose=purpose,
+            service=self._parts.service,
+            binding=self._parts.binding(secret),
+            locale=locale,
+            trusted=trusted,
+            subject=self.keyring.subject(subject),
+            budget=budget.value,
+            proved_channels=proved,
+            access_key=access_key,
+            channels=" ".join(self._parts.only),
+        )
 
         async def open_with(candidate: Candidate) -> Verification | Denied:
-            request = Request(
-                id=id,
-                tag=tag,
-                phone=phone,
-                purpose=purpose,
-                service=self._parts.service,
-                binding=self._parts.binding(secret),
-                locale=locale,
-                trusted=trusted,
-                subject=self.keyring.subject(subject),
-                budget=budget.value,
-                proved_channels=proved,
-                access_key=access_key,
-                channels=" ".join(self._parts.only),
-            )
             opening = self._opening(request, candidate, bindings)
-            return await self._store.open(opening, sends.of_phone, self._limits, self._now())
+            return await sends.open(opening, self._limits, self._admission.at_once)
 
         client = client or ClientFacts(address)
         asked = Asked(client, locale, signed_in=bool(subject), by_client=by_client, owned=owned)
@@ -192,6 +191,8 @@ class AsyncVerifier(QueuedOperations):
             await self._store.settle(carried.id, Status.CANCELLED, self._now())
             await self._delivery.cancelled(carried)
             return Outcome(Reason.INVALID_PROOF)
+        if carried.request is not request:  # the number of `request` is parsed already
+            carried = with_changes(carried, request=request)
         left = channels_left(self.policy, carried)
         return Started(
             verification=carried, secret=secret, channels=self._admission.resendable(carried), channels_left=left

@@ -18,9 +18,9 @@ from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows.verbs import RowStore
 
 from .second_connection import Setup
-from .transactions import ConnectionTransactionRunner, in_worker, joining_on_sqlite
+from .transactions import ConnectionTransactionRunner, in_worker, is_worker, joining_on_sqlite
 
-__all__ = ["OrmStore", "in_worker", "joining_on_sqlite"]
+__all__ = ["OrmStore", "in_worker", "is_worker", "joining_on_sqlite"]
 
 
 class OrmStore(RowStore):

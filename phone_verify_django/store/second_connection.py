@@ -21,7 +21,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
-from phone_verify.stores.rows.waits import bounded
+from phone_verify.stores.rows.waits import bounded, is_readable
 
 from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 
@@ -117,7 +117,7 @@ class SecondConnection:
         """
         connection = self.connection
         idle = time.monotonic() - self._used > _IDLE
-        if connection.connection is not None and idle and not connection.is_usable():
+        if connection.connection is not None and (was_closed(connection) or (idle and not connection.is_usable())):
             connection.close()
         connection.ensure_connection()
         # Those that the site has put around the statements of this request.
@@ -160,6 +160,15 @@ class SecondConnection:
             return read(first)
         finally:
             first.needs_rollback = marked
+
+
+def was_closed(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether PostgreSQL has closed this idle connection; False within a transaction, and for other servers."""
+    if connection.vendor != "postgresql" or connection.in_atomic_block or not connection.autocommit:
+        return False
+    raw: Any = connection.connection
+    # Unread data may also be a notification that the site listens for.
+    return bool(raw.closed or (is_readable(raw.fileno()) and not connection.is_usable()))
 
 
 def _place(connection: BaseDatabaseWrapper) -> Any:

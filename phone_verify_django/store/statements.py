@@ -20,12 +20,12 @@ from django.db.models.constants import OnConflict
 from phone_verify.conversions import DECAY, MEMORY, MOST_COUNTED, SHORTEST_MEMORY
 from phone_verify.errors import StoreError
 from phone_verify.model import Status
+from phone_verify.stores.rows.answers import spend_text
 from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
 from phone_verify.stores.rows.writes import (
     FOR_A_SHORT_TIME,
     STARTED,
-    STORED,
     UNSET,
     WAITS_SHORTLY,
     Table,
@@ -104,16 +104,21 @@ class _Table:
     def changes(self, names: Iterable[str]) -> str:
         return ", ".join(f"{self.column(name)} = {self.value(name)}" for name in names)
 
-    def upsert(self, names: Sequence[str], rows: Sequence[str], changed: Iterable[str], short: str = "") -> str:
-        """Return an insert that updates these columns of existing rows; it locks all of them."""
+    def upsert(
+        self, names: Sequence[str], rows: Sequence[str], changed: Iterable[str], short: str = "", condition: str = ""
+    ) -> str:
+        """Return an insert that updates these columns of existing rows; it locks all of them.
+
+        With a `condition`, which is for one row, it does nothing unless that is true.
+        """
         suffix = self._connection.ops.on_conflict_suffix_sql(
             [self._field(name) for name in names],
             OnConflict.UPDATE,
             [self._column(name) for name in changed],
             [self._column(self.key)],
         )
-        values = ", ".join(f"({row})" for row in rows)
-        return f"INSERT INTO {self.name}{short} ({self.columns(names)}) VALUES {values} {suffix}"
+        values = f"SELECT {rows[0]} WHERE {condition}" if condition else f"VALUES ({'), ('.join(rows)})"
+        return f"INSERT INTO {self.name}{short} ({self.columns(names)}) {values} {suffix}"
 
     def expired(self, limit: str, condition: str = "", locking: str = "") -> str:
         """Return a query for the keys of expired rows, oldest first."""
@@ -247,13 +252,19 @@ class ConnectionWrites(WriteStatements):
         self._tables = _Tables(connection)
         self._vendor = self._tables.vendor
         self.at_once = self.guarded = self._vendor == "postgresql"
+        self.one_writer = self._vendor == "sqlite"
         # A purge never waits for locks.
         skips = connection.features.has_select_for_update_skip_locked
         self._skip_locked = " FOR UPDATE SKIP LOCKED" if skips else ""
         r, p, c = self._tables.record, self._tables.phone, self._tables.counter
         names = ("tag", *_COUNTED)
         self.write_phone = Prepared(p.upsert(names, [p.values(names)], _COUNTED))
-        self.insert = Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})")
+        unset = ", ".join(r.cast(name, constant) for name, constant in UNSET.items())
+        self._insert = f"INSERT INTO {r.name} ({r.columns((*STARTED, *UNSET))})"
+        self._started = f"{r.values(STARTED)}, {unset}"
+        self.insert = Prepared(f"{self._insert} VALUES ({self._started})")
+        if self._vendor == "postgresql":
+            self.spend = Prepared(spend_text(r.name, p.name, c.name, failures="jsonb"))
         name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
         self.uncount = Prepared(
             f"UPDATE {c.name} SET {counted} = {counted} - 1 "
@@ -374,8 +385,10 @@ class ConnectionWrites(WriteStatements):
         )
 
     def build_start(self, purged: Mapping[Table, int]) -> Statement:
-        r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)
-        counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p")
+        p, names = self._tables.phone, ("tag", *_COUNTED)
+        # Not if the phone that was read has been erased.
+        kept = f"%(old_version)s = -1 OR EXISTS (SELECT 1 FROM {p.name} WHERE {p.column('tag')} = %(tag)s)"
+        counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p", kept)
         parts = [f"held AS ({counted} WHERE {self._as_read} RETURNING {self._tables.version} AS version)"]
         for table, most in purged.items():
             t = self._tables[table]
@@ -383,8 +396,7 @@ class ConnectionWrites(WriteStatements):
             mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""
             rows = t.expired(str(most), mine, self._skip_locked)
             parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.key_among(rows)})")
-        unset = ", ".join(r.cast(name, constant) for name, constant in UNSET.items())
-        start = f"INSERT INTO {r.name} ({r.columns((*STARTED, *UNSET))}) SELECT {r.values(STARTED)}, {unset} FROM held"
+        start = f"{self._insert} SELECT {self._started} FROM held"
         return Prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
 
     def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:
@@ -401,9 +413,11 @@ class ConnectionWrites(WriteStatements):
         name, counted, ends_at = map(c.column, columns)
         empty = [f"%(name{n})s, 0, 0" for n in numbers]
         full = [f"%(name{n})s, %(count{n})s, %(ends_at{n})s" for n in numbers]
+        each = f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name}"
+        # With OR, SQLite would collect the rows in a temporary table.
         read = (
-            f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} "
-            f"WHERE {name} IN ({names}) OR ({name} >= '{TALLY_FIRST}' AND {name} < '{TALLY_BEYOND}')"
+            f"{each} WHERE {name} IN ({names}) UNION ALL "
+            f"{each} WHERE {name} >= '{TALLY_FIRST}' AND {name} < '{TALLY_BEYOND}'"
         )
         hold, write = c.upsert(columns, empty, ["name"]), c.upsert(columns, full, ["count", "ends_at"])
         return Prepared(hold), Prepared(read), Prepared(write)
@@ -415,6 +429,11 @@ class ConnectionWrites(WriteStatements):
         room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in range(quotas))
         full = " OR ".join(f"({name} = %(gate{n})s AND {counted} >= %(most{n})s)" for n in range(gates))
         allowed = f" AND NOT EXISTS (SELECT 1 FROM {c.name} WHERE ({full}) AND {ends_at} > {now})" if gates else ""
+        p = self._tables.phone
+        of_phone = [
+            f"(SELECT {expression} FROM {p.name} AS p WHERE {p.of('tag')} = %(tag)s)"
+            for expression in (*map(p.of, _COUNTED), self._tables.version)
+        ]
         # Asynchronous commit is safe here: the later commit of the start, before anything is sent, waits for the disk.
         return Prepared(
             f"WITH held AS (SELECT {name} FROM {c.name} WHERE ({room}) AND {ends_at} > {now} "
@@ -422,7 +441,7 @@ class ConnectionWrites(WriteStatements):
             f"UPDATE {c.name} SET {counted} = {counted} + 1 "
             f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
             f"RETURNING {name}, {ends_at}, {self._tables.now}, {_ASYNC_COMMIT}, "
-            + ", ".join(map(self._tables.tallied, SERIES))
+            + ", ".join((*map(self._tables.tallied, SERIES), *of_phone))
         )
 
     @property

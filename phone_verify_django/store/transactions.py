@@ -28,7 +28,7 @@ from phone_verify.stores.rows.transactions import (
 from phone_verify.stores.rows.writes import WriteStatements
 
 from ..models import PhoneRow
-from .second_connection import SecondConnections, Setup
+from .second_connection import SecondConnections, Setup, was_closed
 from .statements import ConnectionReads, ConnectionWrites
 
 T = TypeVar("T")
@@ -70,6 +70,11 @@ def in_worker() -> Iterator[None]:
         yield
     finally:
         _worker.reset(token)
+
+
+def is_worker() -> bool:
+    """Return whether this thread is not the request's, as `in_worker` states."""
+    return _worker.get()
 
 
 @contextmanager
@@ -274,7 +279,20 @@ class _PoolWithTimeout:
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:
-    """Connect if not connected, and wait for Django's pool no longer than the store's timeout."""
+    """Connect if not connected, and wait for Django's pool no longer than the store's timeout.
+
+    A check is one statement, which is not repeated if the connection is lost: idle connections that the server
+    has closed are replaced before, also those of the pool. Not within a transaction of the site, which would go on
+    in another one.
+    """
+    deadline = time.monotonic() + _RETRY_WITHIN
+    _open(connection)
+    while was_closed(connection) and time.monotonic() < deadline:
+        connection.close()
+        _open(connection)
+
+
+def _open(connection: BaseDatabaseWrapper) -> None:
     pool = getattr(connection, "pool", None) if connection.connection is None else None
     if pool is None:
         connection.ensure_connection()

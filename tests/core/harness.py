@@ -38,6 +38,7 @@ from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier.blocking import Verifier
 from phone_verify.verifier.operations import AsyncVerifier
+from tests.one_step import count_then_open
 
 PHONE, OTHER_PHONE = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
@@ -164,13 +165,27 @@ class Suspending:
         self._role = role
 
     def __getattr__(self, name: str) -> Any:
+        call = getattr(self._role, name)
+
         async def suspending(*args: Any, **kwargs: Any) -> Any:
             await asyncio.sleep(0)
-            result = await getattr(self._role, name)(*args, **kwargs)
+            result = await call(*args, **kwargs)
             await asyncio.sleep(0)
             return result
 
         return suspending
+
+
+class CountingAndOpening(Suspending):
+    """A store that counts and opens in one step, and suspends before and after each step."""
+
+    counts_and_opens = True
+
+    async def count_and_open(self, *arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        result = await count_then_open(self._role, *arguments)
+        await asyncio.sleep(0)
+        return result
 
 
 def awaited(flow: Coroutine[Any, Any, Any]) -> Any:
@@ -183,10 +198,13 @@ def awaited(flow: Coroutine[Any, Any, Any]) -> Any:
 
 
 class AsyncFace:
-    """An `AsyncVerifier` over roles that suspend, with the methods of the blocking one."""
+    """An `AsyncVerifier` over roles that suspend, with the methods of the blocking one.
+
+    Its starts are one step of the store where the blocking one makes two.
+    """
 
     def __init__(self, parts: Components) -> None:
-        roles = {"store": Suspending(parts.store), "transport": Suspending(parts.transport)}
+        roles = {"store": CountingAndOpening(parts.store), "transport": Suspending(parts.transport)}
         self.flows = AsyncVerifier(replace(parts, **roles))
 
     def __getattr__(self, name: str) -> Any:

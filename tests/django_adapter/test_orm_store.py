@@ -170,6 +170,17 @@ def test_test_case_runs_every_step_in_its_transaction(store: OrmStore) -> None:
     assert run(store.get(record.id, None)) is None
 
 
+def test_denied_start_in_a_test_case_is_not_counted(store: OrmStore) -> None:
+    total, own = Quota("total", 2), Quota("own", 1)
+    around = transaction.atomic(using="own")
+    around._from_testcase = True  # as django.test.TestCase does
+    with rolled_back(around):
+        assert not isinstance(run(store.count_and_open([total], opening(), [own], LIMITS, None)), Denied)
+        assert isinstance(run(store.count_and_open([total], opening(), [own], LIMITS, None)), Denied)
+        assert not isinstance(run(store.count([total], None)), Denied)
+        assert isinstance(run(store.count([total], None)), Denied)
+
+
 def test_interrupted_step_leaves_nothing(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
     record = begun(store)
     PhoneRow.objects.using("own").update(failures="no mapping")

@@ -153,7 +153,7 @@ def test_step_that_raises_is_undone(sqlite: Database) -> None:
 
 def test_threads_queue_for_a_file_until_their_timeout(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WAIT", 0.05)
-    with sqlite._connections.turn(), pytest.raises(StoreError, match="too busy"):
+    with sqlite._connections, pytest.raises(StoreError, match="too busy"):
         sqlite.run(add(1))
     assert sqlite.run(add(1)) == 1
 

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from phone_verify import lifecycle
 from phone_verify.stores.base import Store
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.stores.rows import verbs
 from phone_verify.stores.sql import SqlStore
 from phone_verify.stores.sql.schema import upgrade
 from tests.stores import servers
@@ -182,17 +185,23 @@ def _threads(place: Place, shares: list[range], step: Callable[[Store, int], T],
 
 @contextmanager
 def _counting(compared: Any) -> Iterator[None]:
-    """Count the comparisons of a code's digest with a guess."""
-    compare = lifecycle._among
+    """Count the comparisons of a code's digest with a guess, here or by the statement for ordinary answers."""
+    compare, ordinary = lifecycle._among, verbs.ordinary_spent
+
+    def one_more() -> None:
+        with compared.get_lock():
+            compared.value += 1
 
     def counted(digest: bytes, digests: Any) -> bool:
         if isinstance(digests, list):  # of a guess; bindings are not compared here
-            with compared.get_lock():
-                compared.value += 1
+            one_more()
         return compare(digest, digests)
 
-    lifecycle._among = counted
-    try:
+    def compared_there(*arguments: Any) -> Any:
+        one_more()
+        return ordinary(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "_among", counted)
+        patch.setattr(verbs, "ordinary_spent", compared_there)
         yield
-    finally:
-        lifecycle._among = compare

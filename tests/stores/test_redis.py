@@ -29,11 +29,13 @@ import pytest
 import redis
 import trustme
 
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build_site
 from phone_verify.config.stores import open_store
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Opening, Spent
-from phone_verify.limits import Counted, Denied, Limits, Quota
-from phone_verify.model import Channel, IncomingCall, Status, Verification
+from phone_verify.limits import Counted, DenialReason, Denied, Limits, Quota
+from phone_verify.model import Channel, IncomingCall, Started, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
 from phone_verify.stores.redis import AsyncRedisStore, RedisStore, clients
@@ -224,6 +226,23 @@ class TestAsyncRedisStore(OnRedis):
     @pytest.fixture
     def forgetful(self, make: Callable[..., Any]) -> Any:
         return make(keep=PROOF_LIFE)
+
+
+@pytest.fixture(params=[RedisStore, AsyncRedisStore])
+def made(request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop) -> Iterator[Callable[[str], Any]]:
+    """Return a function that opens a blocking or an async store by its URL."""
+    stores: list[InALoop] = []
+
+    def make(url: str) -> Any:
+        store = request.param.from_url(url)
+        if isinstance(store, RedisStore):
+            return store
+        stores.append(InALoop(store, loop))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        run(store.aclose())
 
 
 # The tests of every topology; the suite runs on two of them.
@@ -481,15 +500,17 @@ def calls(client: Any) -> dict[str, int]:
 
 
 def start_of(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
+    total, own = [Quota("total", 9), Quota("address:a", 9)], [Quota("sends:p", 9), Quota("more", 9)]
     return [
-        lambda: store.count([Quota("total", 9), Quota("address:a", 9)], None),
-        lambda: store.open(order, [Quota("sends:p", 9), Quota("more", 9)], LIMITS, None),
+        lambda: store.count_and_open(total, order, own, LIMITS, None),
         lambda: store.attach(order.id, attachment(order, line=LINE), None),
     ]
 
 
 def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
     return [
+        lambda: store.count([Quota("total", 99), Quota("address:a", 99)], None),
+        lambda: store.open(opening(), [Quota("sends:p", 99), Quota("more", 99)], LIMITS, None),
         lambda: store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, NOBODY, None),
         lambda: store.get(order.id, None),
         lambda: store.reopen(order.id, BINDING, Channel.SMS, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
@@ -504,7 +525,7 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
     ]
 
 
-def test_start_is_three_round_trips_and_others_one(own: RedisServer) -> None:
+def test_start_is_two_round_trips_and_others_one(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     first, second = opening(plan=CALL), opening(plan=CALL, shown=[BINDING, b"o" * 32])
     for step in start_of(store, first) + other_steps(store, first):
@@ -513,12 +534,78 @@ def test_start_is_three_round_trips_and_others_one(own: RedisServer) -> None:
         calls(client)
         for step in start_of(store, second):
             run(step())
-        assert calls(client) == {"evalsha": 3}
+        assert calls(client) == {"evalsha": 2}
         for step in other_steps(store, second):
             run(step())
             assert calls(client) == {"evalsha": 1}
         run(store.purge(100, None))
         assert calls(client) == {}
+
+
+def content(client: Any) -> dict[bytes, Any]:
+    """Return everything that the server keeps."""
+    return {
+        key: client.get(key) if client.type(key) == b"string" else client.hgetall(key) for key in client.scan_iter()
+    }
+
+
+def test_denied_start_counts_and_opens_nothing(own: RedisServer) -> None:
+    store, clock = RedisStore.from_url(own.url), ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+    total, full, gate = Quota("total", 1), Quota("full", 0), Quota("gate", 0, gate=True)
+    for key in ("full", "gate"):
+        run(store.count([Quota(key, 1)], clock()))
+    assert run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, clock()))
+    failed = opening(short=True)
+    run(store.open(failed, [], LIMITS, clock()))
+    run(store.spend(failed.id, BINDING, [WRONG], 6, LIMITS, NOBODY, clock()))
+    denials: list[tuple[list[Quota], Opening, list[Quota], Limits, DenialReason]] = [
+        ([total, full], opening(), [], LIMITS, DenialReason.QUOTA),
+        ([total, gate], opening(), [], LIMITS, DenialReason.QUOTA),
+        ([total], opening(), [Quota("more", 9), Quota("sends:p", 1)], LIMITS, DenialReason.QUOTA),
+        ([total], opening(), [Quota("more", 9)], Limits(1), DenialReason.FAILURES),
+        ([total], opening(short=True), [Quota("more", 9)], Limits(9, 1), DenialReason.SHORT_CODES_CLOSED),
+        ([total], opening(), [Quota("more", 9)], replace(LIMITS, long_per_day=1), DenialReason.TWO_STEPS),
+    ]
+    with own.client() as client:
+        before = content(client)
+        for shared, order, quotas, limits, why in denials:
+            denied = run(store.count_and_open(shared, order, quotas, limits, clock()))
+            assert isinstance(denied, Denied), why
+            assert denied.why is why
+            assert content(client) == before, why
+        opened = run(store.count_and_open([total], opening(), [Quota("more", 1)], LIMITS, clock()))
+        assert isinstance(opened, tuple)
+    assert run(store.count([total], clock())) == Denied(DenialReason.QUOTA, total.window)
+    run(store.uncount([total], opened[0].windows, clock()))
+    assert isinstance(run(store.count([total], clock())), Counted)
+
+
+def test_start_counts_separately_only_where_it_must(
+    own: RedisServer, nodes: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    step = RedisStore._step
+
+    async def noted(store: RedisStore, verb: str, *arguments: Any) -> Any:
+        steps.append(verb)
+        return await step(store, verb, *arguments)
+
+    monkeypatch.setattr(RedisStore, "_step", noted)
+    for url, policy, expected in (
+        (own.url, {}, ["open", "attach"]),
+        (own.url, {"failures_per_day": 1}, ["open", "attach", "open", "count", "open", "attach"]),
+        (f"redis+cluster://{nodes[0].host}", {}, ["count", "open", "attach"]),
+    ):
+        settings = {"sms": "console://", "store": with_prefix(url), "secret_keys": ["k" * 16 + "0123456789abcdef"]}
+        verifier = build_site(Settings.from_mapping({**settings, **policy})).verifier
+        steps.clear()
+        started = verifier.start(PhoneNumber("+989120000001"))
+        assert isinstance(started, Started)
+        if policy:
+            verifier.check(started.verification.id, started.secret, "00000000"[: started.verification.code_length])
+            steps.remove("spend")
+            verifier.start(PhoneNumber("+989120000002"))
+        assert steps == expected
 
 
 @pytest.mark.parametrize("values", [30, 36, 43])
@@ -647,9 +734,9 @@ def test_killed_server_is_a_store_error_until_back(own: RedisServer, caplog: Any
     assert BINDING.hex() not in caplog.text
 
 
-def test_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
+def test_restart_between_two_steps_goes_unnoticed(tmp_path: Path, made: Callable[[str], Any]) -> None:
     with running(RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")) as server:
-        store = RedisStore.from_url(server.url)
+        store = made(server.url)
         order = opening()
         run(store.open(order, [Quota("sends:p", 1)], LIMITS, None))
         run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
@@ -681,9 +768,9 @@ def test_replica_refuses_writes_with_a_store_error(own: RedisServer) -> None:
     assert not isinstance(run(store.count([Quota("total", 1)], None)), Denied)
 
 
-def test_new_primary_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path) -> None:
+def test_new_primary_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path, made: Callable[[str], Any]) -> None:
     with running(RedisServer(tmp_path / "new")) as new, Forwarder(own.port) as place:
-        store = RedisStore.from_url(f"redis://{HOST}:{place.port}/0")
+        store = made(f"redis://{HOST}:{place.port}/0")
         one_login(store)
         with own.client() as client:
             client.replicaof(HOST, free_port())
@@ -741,8 +828,8 @@ def test_loading_server_is_reported_as_such(tmp_path: Path) -> None:
             run(store.get("x" * 44, None))
 
 
-def test_silent_server_times_out_and_late_reply_is_discarded(own: RedisServer) -> None:
-    store = RedisStore.from_url(f"{own.url}?timeout=0.3")
+def test_silent_server_times_out_and_late_reply_is_discarded(own: RedisServer, made: Callable[[str], Any]) -> None:
+    store = made(f"{own.url}?timeout=0.3")
     first, second = opening(), opening()
     for order in (first, second):
         run(store.open(order, [], LIMITS, None))
@@ -797,13 +884,9 @@ def test_queue_ends_if_the_server_answers_nothing(own: RedisServer, monkeypatch:
     assert seconds < 3
 
 
-@pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
-def test_lost_reply_is_not_retried(
-    own: RedisServer, loop: asyncio.AbstractEventLoop, kind: type[RedisStore | AsyncRedisStore]
-) -> None:
+def test_lost_reply_is_not_retried(own: RedisServer, made: Callable[[str], Any]) -> None:
     with Forwarder(own.port) as place:
-        made: Any = kind.from_url(f"redis://{HOST}:{place.port}/0")
-        store = InALoop(made, loop) if isinstance(made, AsyncRedisStore) else made
+        store = made(f"redis://{HOST}:{place.port}/0")
         order = opening()
         run(store.open(order, [], LIMITS, None))
         run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
@@ -813,8 +896,6 @@ def test_lost_reply_is_not_retried(
         found = run(store.get(order.id, None))
         assert found is not None
         assert found.attempts_left == 3, "taken once"
-        if made is not store:
-            run(store.aclose())
 
 
 def test_connections_close_with_their_store(own: RedisServer) -> None:
@@ -986,6 +1067,26 @@ def test_waiting_steps_survive_dropped_connections(own: RedisServer) -> None:
 
     with Forwarder(own.port) as place:
         asyncio.run(visits(place))
+
+
+def test_connection_in_use_closes_after_its_step(own: RedisServer) -> None:
+    async def visit(place: Forwarder) -> None:
+        store = AsyncRedisStore.from_url(f"redis://{HOST}:{place.port}/0")
+        assert await store.get("x" * 44, None) is None
+        place.delay = 0.1
+        step = asyncio.create_task(store.get("x" * 44, None))
+        servers = await store._servers.here()
+        while servers._free:
+            await asyncio.sleep(0)
+        await store.aclose()
+        assert await step is None
+
+    with warnings.catch_warnings(record=True) as warned, own.client() as client, Forwarder(own.port) as place:
+        warnings.simplefilter("always")
+        asyncio.run(visit(place))
+        gc.collect()
+        until(lambda: client.info("clients")["connected_clients"] == 1, "the end of the connection")
+    assert [str(warning.message) for warning in warned] == []
 
 
 def test_many_coroutines_share_few_connections(own: RedisServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
@@ -10,6 +11,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import warnings
@@ -27,6 +29,7 @@ from phone_verify.limits import Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
 from phone_verify.stores.sql import SqlStore, connections, metadata, schema, tables, transactions, writes
+from phone_verify.stores.sql import connections as connections_of_sql
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
@@ -206,6 +209,80 @@ def test_no_connection_is_open_while_the_process_forks(store: SqlStore, path: Pa
     assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
 
 
+def test_count_and_open_are_one_transaction(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    total, own, taken = Quota("total", 2), Quota("own", 1), list[Any]()
+    assert not isinstance(run(store.count_and_open([total], opening(), [own], LIMITS, None)), Denied)
+    with monkeypatch.context() as patch:
+        execute = store._transactions.run
+        patch.setattr(store._transactions, "run", lambda *given: taken.append(given) or execute(*given))
+        denied = run(store.count_and_open([total], opening(), [own], LIMITS, None))
+    assert isinstance(denied, Denied)
+    assert len(taken) == 1
+    assert not isinstance(run(store.count([total], None)), Denied), "the denied start was not counted"
+    assert isinstance(run(store.count([total], None)), Denied)
+
+
+_FORKED_IN_C = """
+import ctypes, os, sys
+from phone_verify.stores.sql import SqlStore
+from phone_verify.testing.stores import LIMITS, opening, run
+
+def opened():
+    files = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    return [os.readlink(file) for file in files if os.path.exists(file)].count(sys.argv[1])
+
+store = SqlStore.from_url(f"sqlite:///{sys.argv[1]}")
+order = opening()
+run(store.open(order, [], LIMITS, None))
+assert opened() == 1
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    found = run(store.get(order.id, None))
+    os._exit(0 if found is not None and opened() == 2 else 1)
+assert os.waitpid(child, 0)[1] == 0, "the child has opened a connection, and left the inherited one open"
+assert run(store.get(order.id, None)) is not None
+print("done")
+"""
+
+
+@forks
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files cannot be listed here")
+def test_process_forked_without_hooks_shares_no_connection(path: Path) -> None:
+    """As uWSGI forks its workers."""
+    command = [sys.executable, "-c", _FORKED_IN_C, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files cannot be listed here")
+def test_connection_is_kept_and_closed_with_its_store(path: Path) -> None:
+    store = SqlStore.from_url(f"sqlite:///{path}")
+    run(store.open(opening(), [], LIMITS, None))
+    checkouts: list[object] = []
+    sqlalchemy.event.listen(store._transactions.engine, "checkout", lambda *given: checkouts.append(given))
+    run(store.open(opening(), [], LIMITS, None))
+    assert not checkouts
+    assert open_files().count(str(path)) == 1
+    del store
+    gc.collect()
+    assert str(path) not in open_files()
+
+
+def test_end_of_a_store_leaves_the_connection_to_a_step_that_lasts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of a server may be in a step when the process ends: closing its connection would crash it."""
+    monkeypatch.setattr(connections_of_sql, "_WAIT_TO_CLOSE", 0.05)
+    store = SqlStore.from_url(f"sqlite:///{path}")
+    run(store.open(opening(), [], LIMITS, None))
+    connections = store._transactions._connections
+    with connections:
+        connection = connections.take()
+        connections.close()
+        assert connection.is_valid
+        connection.cursor().execute("SELECT 1")
+    connections.close()
+    assert not connection.is_valid
+
+
 def open_files() -> list[str]:
     files = []
     for number in os.listdir("/proc/self/fd"):
@@ -276,7 +353,7 @@ def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: p
     run(store.get("x" * 44, None))
     for module in (sql_engine, connections, transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
-    with store._transactions._connections.turn(), pytest.raises(StoreError, match="too busy"):
+    with store._transactions._connections, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -24,7 +25,7 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows import transactions
 from phone_verify.stores.sql import SqlStore, metadata
-from phone_verify.stores.sql.engine import engine_of
+from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, engine_of
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.stores.sql.statements import Prepared
 from phone_verify.testing.clock import ManualClock
@@ -240,6 +241,8 @@ def test_missing_server_is_a_store_error_without_address(url: str) -> None:
 
 def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phone_verify.stores.sql.engine.WAIT", 1)
+    settings = _POSTGRESQL_SETTINGS.replace("lock_timeout=5s", "lock_timeout=1s")
+    monkeypatch.setattr("phone_verify.stores.sql.engine._POSTGRESQL_SETTINGS", settings)
     order = opening()
     run(store.open(order, [], LIMITS, None))
     hurried = SqlStore.from_url(url)
@@ -398,3 +401,47 @@ def test_fork_without_hooks_shares_no_connection(url: str) -> None:
     command = [sys.executable, "-c", _FORKED_IN_C, url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "done\n", done.stderr
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_start_that_is_repeated_after_a_deadlock_counts_once(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, shared = Quota("own", 2), [Quota("total", 9)]
+    run(store.count(shared, None))
+    writes, calls = store._writes, list[int]()
+    start_at_once = writes.start_at_once
+
+    def deadlocked_once(*arguments: Any, **named: Any) -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise psycopg.errors.DeadlockDetected
+        return start_at_once(*arguments, **named)
+
+    monkeypatch.setattr(writes, "start_at_once", deadlocked_once)
+    opened = run(store.count_and_open(shared, opening(), [own], LIMITS, None))
+    assert not isinstance(opened, Denied)
+    assert len(calls) == 2
+    assert isinstance(run(store.open(opening(), [own], LIMITS, None)), Verification), "the second of two"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_start_after_an_erasure_does_not_write_the_old_counts(
+    store: SqlStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, quota, shared = opening(), Quota("own", 2), [Quota("total", 9)]
+    run(store.count(shared, None))
+    run(store.open(order, [quota], LIMITS, None))
+    monkeypatch.setattr(store._writes, "start_at_once", after_erasing(store, SqlStore.from_url(url), order.tag))
+    assert not isinstance(run(store.count_and_open(shared, opening(), [quota], LIMITS, None)), Denied)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification), "the second of two"
+
+
+def after_erasing(store: Any, other: Any, tag: str) -> Any:
+    """Return the start of a store before which another one erases the phone, once."""
+    start_at_once, erasures = store._writes.start_at_once, iter([tag])
+
+    def start(*arguments: Any, **named: Any) -> Any:
+        for erased in erasures:
+            run(other.erase(erased, None))
+        return start_at_once(*arguments, **named)
+
+    return start

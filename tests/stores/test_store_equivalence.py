@@ -18,9 +18,10 @@ from phone_verify.lifecycle import Opening
 from phone_verify.limits import Counted, Denied, Limits, Quota
 from phone_verify.model import Channel, CodeSource, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import RETENTION, Reservation, Store
+from phone_verify.stores.base import RETENTION, CountsAndOpens, Reservation, Store
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.redis import RedisStore
+from phone_verify.stores.rows.verbs import RowStore
 from phone_verify.stores.sql import SqlStore
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
@@ -41,6 +42,7 @@ from phone_verify.testing.stores import (
     run,
 )
 from tests.django_adapter import databases
+from tests.one_step import count_and_open, count_then_open
 from tests.stores import servers
 from tests.stores.redis_servers import RedisServer, running
 
@@ -253,6 +255,37 @@ class Steps(SideBySide):
         counted = self.same("count", quotas)
         if isinstance(counted, Counted):
             self.windows.append((quotas, counted.windows))
+
+    @rule(
+        target=orders,
+        shared=shared,
+        phone=phones,
+        plan=st.sampled_from(PLANS),
+        binding=bindings,
+        shown=shown,
+        short=st.booleans(),
+        quotas=quotas,
+        limits=limits,
+        per_day=st.sampled_from([100, 1, 0]),
+    )
+    def count_and_open(
+        self, shared: list[Quota], phone: PhoneNumber, quotas: list[Quota], limits: Limits, per_day: int, **changes: Any
+    ) -> Opening:
+        order = opening(phone, **changes)
+        limits = replace(limits, short_per_day=per_day, long_per_day=2 * per_day)
+        arguments = (shared, order, quotas, limits, self.clock())
+        # The stores on servers with SQL take two transactions.
+        in_two = isinstance(self.other, RowStore) and not self.other._writes.one_writer
+        steps = count_then_open if in_two else count_and_open
+        told = run(steps(self.memory, *arguments))
+        if isinstance(self.other, CountsAndOpens):
+            assert run(self.other.count_and_open(*arguments)) == told
+        else:
+            assert run(count_and_open(self.other, *arguments)) == told
+        self.ids.append(order.id)
+        if not isinstance(told, Denied):
+            self.windows.append((shared, told[0].windows))
+        return order
 
     @rule(data=st.data())
     def uncount(self, data: st.DataObject) -> None:

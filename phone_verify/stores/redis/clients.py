@@ -153,6 +153,8 @@ def _packed(command: Sequence[bytes]) -> bytes:
 class Async:
     """Servers for the coroutines of one event loop. Raises one of `ERRORS`, and never sends a
     command twice.
+
+    Bypasses the library's pool as `_Server` does, except in a Cluster.
     """
 
     def __init__(self, address: Address) -> None:
@@ -162,6 +164,8 @@ class Async:
             self._client: Any = _AsyncCluster(startup_nodes=nodes, **_options(address, AsyncRetry))
         else:
             self._client = _client(address, redis.asyncio, AsyncRetry)
+        self._free: list[Any] = []
+        self._closed = False
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._wait = address.wait
         #: The commands that the server has answered.
@@ -171,16 +175,34 @@ class Async:
         """Send a command when a slot is free, and return its answer."""
         await self._turn()
         try:
-            answer = await self._client.execute_command(command[0].decode(), *command[1:])
+            answer = await self._sent(command)
         finally:
             self._turns.release()
         self._answered += 1
         return answer
 
+    async def _sent(self, command: Sequence[bytes]) -> Any:
+        if self._clustered:
+            return await self._client.execute_command(command[0].decode(), *command[1:])
+        pool = self._client.connection_pool
+        connection = self._free.pop() if self._free else pool.make_connection()
+        try:
+            await pool.ensure_connection(connection)  # replaces a stale one
+            await connection.send_packed_command([_packed(command)])
+            return await connection.read_response()
+        finally:
+            if self._closed:
+                await connection.disconnect(nowait=True)
+            else:
+                self._free.append(connection)
+
     async def _turn(self) -> None:
         """Wait for a slot for as long as the server answers others: a queue in this process is no sign of
         a server that is down. Raises `TimeoutError` if it answers none within its time limit.
         """
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
         while True:
             answered = self._answered
             try:
@@ -200,9 +222,13 @@ class Async:
         return [await self._client.info("memory")]
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        for one in (self._client, *(() if self._clustered else _watchers(self._client))):
+        """Close the connections, those in use after their steps."""
+        self._closed = True
+        while self._free:
             with suppress(*ERRORS):  # dropped, however the server replies
+                await self._free.pop().disconnect()
+        for one in (self._client, *(() if self._clustered else _watchers(self._client))):
+            with suppress(*ERRORS):
                 await one.aclose()
 
 

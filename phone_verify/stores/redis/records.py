@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
+from ...limits import Quota
 from ...model import Channel, CodeSource, Failures, Request, Status, Verification
 from ...phone import Attestation, PhoneNumber
+from ...policy import resend_delay
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,7 +68,9 @@ def digest(digest: bytes | None) -> str:
 
 
 def opening_values(opening: Opening) -> tuple[str, ...]:
-    """Return the values of a new record up to its times, which the server sets."""
+    """Return the values of a new record up to its times, which the server sets; the later ones; and
+    what the times depend on.
+    """
     request = opening.request
     return (
         plain(request.id),
@@ -94,7 +98,28 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         "",  # released_lines
         flag(request.trusted),
         "0",  # pending_checks
+        request.subject,
+        request.budget,
+        request.proved_channels,
+        request.access_key,
+        request.channels,
+        str(microseconds(opening.plan.ttl)),
+        str(microseconds(resend_delay(opening.resend_after, 1))),
+        flag(opening.short),
     )
+
+
+def phone_quotas(quotas: Sequence[Quota]) -> Iterator[str]:
+    """Return the quotas of a phone, whose windows are fields of its key."""
+    for quota in quotas:
+        yield plain(quota.key)
+        yield from (str(quota.limit), str(microseconds(quota.window)), flag(quota.others))
+
+
+def shared_quotas(quotas: Sequence[Quota]) -> Iterator[str]:
+    """Return the numbers of quotas that each have a separate key."""
+    for quota in quotas:
+        yield from (str(quota.limit), str(microseconds(quota.window)), flag(quota.others), flag(quota.gate))
 
 
 def failures_of(text: str) -> Failures | None:

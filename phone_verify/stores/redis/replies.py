@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ...limits import DenialReason, Denied, TallyChange
+from ...limits import Counted, DenialReason, Denied, Tally, TallyChange
 from ...model import Failures, Verification
-from .records import VALUES, record_of
+from .records import VALUES, record_of, time_of
 
 #: How many numbers an answer changes besides its record.
 CHANGES = 4
@@ -32,6 +32,11 @@ class Reply(NamedTuple):
 
     def read(self) -> Verification | None:
         return self.found() if len(self.values) > 1 else None
+
+    def counted(self) -> Counted:
+        """The windows in which shared quotas counted a send, and the tally."""
+        *ends, short, long, right, _ = self.values
+        return Counted([time_of(end) for end in ends], Tally(int(short), int(long), int(right)))
 
     def tally(self) -> TallyChange | None:
         """What an answer changes besides its record."""

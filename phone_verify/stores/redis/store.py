@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
@@ -16,11 +16,10 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
-from ...limits import Answering, Counted, Denied, Limits, Quota, Tally
+from ...limits import Answering, Counted, Denied, Limits, Quota
 from ...lines import MOST_CLAIMANTS, claimant
 from ...model import Channel, CodeSource, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
-from ...policy import resend_delay
 from ..base import RETENTION, Place, Reservation, checked_keep
 from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
@@ -35,9 +34,11 @@ from .records import (
     number,
     opening_values,
     optional,
+    phone_quotas,
     plain,
     receipt_values,
     record_of,
+    shared_quotas,
     time_of,
     was_plain,
 )
@@ -93,17 +94,8 @@ class _Verbs(ConversionVerbs):
         ]
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
-        numbers = [
-            text
-            for quota in quotas
-            for text in (str(quota.limit), str(microseconds(quota.window)), flag(quota.others), flag(quota.gate))
-        ]
-        keys = [*(self._shared_key(quota.key) for quota in quotas), self._shared_key(_TALLY)]
-        reply = await self._step("count", keys, "shared", now, *numbers)
-        if not reply.done:
-            return reply.refused()
-        *ends, short, long, right, _ = reply.values
-        return Counted([time_of(end) for end in ends], Tally(int(short), int(long), int(right)))
+        reply = await self._step("count", self._counted_keys(quotas), "shared", now, *shared_quotas(quotas))
+        return reply.counted() if reply.done else reply.refused()
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
         counted = [(quota.key, end) for quota, end in zip(quotas, windows, strict=True) if not quota.gate]
@@ -114,32 +106,32 @@ class _Verbs(ConversionVerbs):
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
         if quotas:
             keys = [self._phone_key(id[:TAG_LENGTH])]
-            await self._step("refund", keys, id, now, str(micros(at)), *_quotas(quotas))
+            await self._step("refund", keys, id, now, str(micros(at)), *phone_quotas(quotas))
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
-        reply = await self._step(
-            "open",
-            [self._phone_key(opening.tag)],
-            opening.id,
-            now,
-            *opening_values(opening),
-            opening.request.subject,
-            opening.request.budget,
-            opening.request.proved_channels,
-            opening.request.access_key,
-            opening.request.channels,
-            str(microseconds(opening.plan.ttl)),
-            str(microseconds(resend_delay(opening.resend_after, 1))),
-            flag(opening.short),
-            str(limits.failures),
-            str(limits.short_failures),
-            str(len(quotas)),
-            *_quotas(quotas),
-            *(binding.hex() for binding in opening.shown),
-        )
-        return reply.found() if reply.done else reply.refused()
+        reply = await self._open([], opening, quotas, limits, now)
+        return opening.record(reply.read_at, reply.failures) if reply.done else reply.refused()
+
+    @property
+    def counts_and_opens(self) -> bool:
+        """Whether the phone and the shared quotas are on one server: not in a Cluster."""
+        return self._address.kind is not Kind.CLUSTER
+
+    async def count_and_open(
+        self,
+        shared: Sequence[Quota],
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+    ) -> tuple[Counted, Verification] | Denied:
+        numbers = (*shared_quotas(shared), str(limits.short_per_day), str(limits.long_per_day))
+        reply = await self._open(self._counted_keys(shared), opening, quotas, limits, now, *numbers)
+        if not reply.done:
+            return reply.refused()
+        return reply.counted(), opening.record(reply.read_at, reply.failures)
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         shown = (binding.hex() for binding in attachment.shown)
@@ -202,7 +194,7 @@ class _Verbs(ConversionVerbs):
             str(limits.failures),
             str(limits.short_failures),
             delay,
-            *_quotas(quotas),
+            *phone_quotas(quotas),
         )
         return reply.found() if reply.done else reply.refused()
 
@@ -300,6 +292,29 @@ class _Verbs(ConversionVerbs):
 
     # The parts of a step.
 
+    async def _open(
+        self,
+        shared_keys: Sequence[bytes],
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+        *shared: str,
+    ) -> Reply:
+        return await self._step(
+            "open",
+            [self._phone_key(opening.tag), *shared_keys],
+            opening.id,
+            now,
+            *opening_values(opening),
+            str(limits.failures),
+            str(limits.short_failures),
+            str(len(quotas)),
+            *phone_quotas(quotas),
+            *shared,
+            *(binding.hex() for binding in opening.shown),
+        )
+
     async def _answer(
         self, verb: str, id: str, now: datetime | None, answering: Answering, *values: str, last: Sequence[str] = ()
     ) -> Reply:
@@ -377,6 +392,9 @@ class _Verbs(ConversionVerbs):
 
     def _shared_key(self, name: str) -> bytes:
         return f"{self._address.prefix}:{{shared}}:{name}".encode("utf-8", "surrogatepass")
+
+    def _counted_keys(self, quotas: Sequence[Quota]) -> Sequence[bytes]:
+        return [*(self._shared_key(quota.key) for quota in quotas), self._shared_key(_TALLY)]
 
     def _place_key(self, name: str) -> bytes:
         # The first part is the same for every place of one idempotency key: their slot in a Cluster.
@@ -470,11 +488,3 @@ class AsyncRedisStore(_Verbs):
 
     async def _forget(self) -> None:
         await self._servers.aclose()
-
-
-def _quotas(quotas: Sequence[Quota]) -> Iterator[str]:
-    for quota in quotas:
-        yield plain(quota.key)
-        yield str(quota.limit)
-        yield str(microseconds(quota.window))
-        yield flag(quota.others)

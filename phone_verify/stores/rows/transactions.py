@@ -2,19 +2,21 @@
 
 On a server most steps first run *optimistically*: they read, decide, and write in one statement
 that does nothing if another step came between. If that fails, they run in a transaction that locks
-the phone's row. On SQLite, which has one writer, `BEGIN IMMEDIATE` locks everything.
+the phone's row. An answer is one statement that locks, compares and counts, or does nothing if the
+answer is not ordinary (see `answers`). On SQLite, which has one writer, `BEGIN IMMEDIATE` locks everything.
 
-The receipt of a start is tried *from the cache* before that: nothing is read, since the start has
-just read the server's time and written the record. If the cache is out of date, nothing is written,
-and the step reads.
+A start and its receipt are tried *from the cache* before that: nothing is read, since the count of
+the shared quotas has just read the server's time and the phone, and the start has written the
+record. If the cache is out of date, nothing is written, and the step reads.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -25,9 +27,9 @@ from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...conversions import Conversion
 from ...limits import Denied, Tally, Window
-from ...model import Verification
+from ...model import Failures, Verification
 from ..base import Place
-from .values import READ_AT, Phone, micros, record_of, time_of
+from .values import READ_AT, Phone, failures_of, micros, record_of, time_of
 
 T = TypeVar("T")
 
@@ -58,8 +60,8 @@ _MOST_STARTS = 1000
 
 
 class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step again
-    """Nothing was written, and the next mode must be tried: another step came between, or the cache
-    is out of date.
+    """Nothing was written, and the next mode must be tried: another step came between, the cache is
+    out of date, or an answer is not ordinary.
     """
 
 
@@ -213,6 +215,19 @@ class Transaction:
         window = Window(count, time_of(ends_at)) if ends_at is not None else None
         return Answered(*self._read(id, row), window, Tally(short=int(short), right=int(right)))
 
+    def spend(self, spend: Statement, id: str, asked: Mapping[str, object]) -> tuple[Verification, Failures | None]:
+        """Spend an ordinary attempt; return the record as written, and the failures before.
+
+        Raises `ConcurrentUpdate` if it is not ordinary.
+        """
+        self.unclear = True
+        row = spend(self.cursor, this=id, of_phone=id[:TAG_LENGTH], at=self.given_time(), **asked).fetchone()
+        if row is None:
+            raise ConcurrentUpdate
+        *values, failures = row
+        before = failures_of(json.loads(failures)) if failures is not None else None
+        return record_of(values, self.time(values[READ_AT])), before
+
     def _read(self, id: str, row: Sequence[Any] | None) -> tuple[Verification | None, Phone, datetime]:
         if row is None:
             # Without a record the exact time does not matter.
@@ -248,8 +263,15 @@ class Transaction:
                 row = read(self.cursor, **values).fetchone()
         return row
 
-    def phone(self, tag: str) -> tuple[Phone, datetime]:
-        """Read a phone, and the time; in a transaction it is locked."""
+    def phone(self, tag: str, known: list[Phone] | None = None) -> tuple[Phone, datetime]:
+        """Read a phone, and the time; in a transaction it is locked. From the cache: take the `known` one.
+
+        It is taken, since the step changes it: a repeated step would count on top.
+        """
+        if self._by_memory:
+            if not known:
+                raise ConcurrentUpdate
+            return known.pop(), self._remembered_time()
         if self.holds:
             self._hold(tag)
         server_time, *row = self._reads.phone(self.cursor, this=tag).fetchone()

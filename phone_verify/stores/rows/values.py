@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from ... import limits
 from ...limits import Quota, Tally, TallyChange, Window
-from ...model import Channel, CodeSource, Failures, Request, Status, Verification
+from ...model import Channel, CodeSource, Draft, Failures, Request, Status, Verification
 from ...phone import Attestation, PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 
@@ -23,74 +25,72 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND
+    passed = time - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 def time_of(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+    return _EPOCH + micros * _MICROSECOND
 
 
-#: Conversions for columns that are not plain text or numbers.
-_MADE: dict[str, Callable[[Any], object]] = {
-    "phone": PhoneNumber,
-    "binding": bytes,
-    "channel": Channel,
-    "code_source": CodeSource,
-    "status": Status,
-    "code_digest": bytes,
-    "short": bool,
-    "created_at": time_of,
-    "expires_at": time_of,
-    "resend_at": time_of,
-    "line": PhoneNumber,
-    "closed_at": time_of,
-    "redeemed": bool,
-    "polled_at": time_of,
-    "trusted": bool,
-    "by_pair": bool,
-    "claim_line": PhoneNumber,
-    "code_channel": Channel,
-    "by_call": bool,
-    "other_caller_at": time_of,
-    "attestation": Attestation,
+_TIME, _FLAG, _NUMBER = (time_of, micros), (bool, int), (PhoneNumber, attrgetter("e164"))
+_CHANNEL, _DIGEST = (Channel, str), (bytes, bytes)
+#: How a column that is not plain text or a number is read, and how it is stored, unless it is NULL.
+_CONVERTED: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
+    "phone": _NUMBER,
+    "binding": _DIGEST,
+    "channel": _CHANNEL,
+    "code_source": (CodeSource, str),
+    "status": (Status, str),
+    "code_digest": _DIGEST,
+    "short": _FLAG,
+    "created_at": _TIME,
+    "expires_at": _TIME,
+    "resend_at": _TIME,
+    "line": _NUMBER,
+    "closed_at": _TIME,
+    "redeemed": _FLAG,
+    "polled_at": _TIME,
+    "trusted": _FLAG,
+    "by_pair": _FLAG,
+    "claim_line": _NUMBER,
+    "code_channel": _CHANNEL,
+    "by_call": _FLAG,
+    "other_caller_at": _TIME,
+    "attestation": (Attestation, str),
 }
-_PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
+_PLACES = [(FIELDS.index(name), read) for name, (read, _) in _CONVERTED.items()]
 READ_AT = FIELDS.index("read_at")
 
 
 def record_of(row: Sequence[Any], read_at: datetime) -> Verification:
     values = list(row)
-    for place, made in _PLACES:
+    for place, read in _PLACES:
         if values[place] is not None:
-            values[place] = made(values[place])
+            values[place] = read(values[place])
     values[READ_AT] = read_at
-    return Verification(Request(*values[: len(_REQUEST)]), *values[len(_REQUEST) :])
+    record: Verification = Draft(Request(*values[: len(_REQUEST)]), *values[len(_REQUEST) :], failures=None)
+    record.__class__ = Verification
+    return record
 
 
-#: Storage form of values that are not plain text or numbers.
-_KEPT_AS: dict[type, Callable[[Any], object]] = {
-    datetime: micros,
-    PhoneNumber: lambda phone: phone.e164,
-    bool: int,
-    **dict.fromkeys((Attestation, Channel, CodeSource, Status), lambda word: word.value),
-}
-_PLAIN = frozenset({str, int, bytes, type(None)})
-
-
-def stored(value: object) -> object:
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    kept_as = _KEPT_AS.get(kind)
-    if kept_as is None and isinstance(value, datetime):  # from a library that moves the time of tests
-        kept_as = micros
-    return kept_as(value) if kept_as else value
-
-
-def stored_fields(record: Verification, names: Iterable[str]) -> dict[str, object]:
+def stored_fields(record: Verification, names: tuple[str, ...]) -> dict[str, object]:
     """Return these fields of a record in their stored form."""
-    request = record.request
-    return {name: stored(getattr(request if name in _REQUEST else record, name)) for name in names}
+    get, converted = _read_from(names)
+    values = dict(zip(names, get(record), strict=False))
+    for name, store in converted:
+        if values[name] is not None:
+            values[name] = store(values[name])
+    return values
+
+
+@cache
+def _read_from(
+    names: tuple[str, ...],
+) -> tuple[Callable[[Verification], tuple[Any, ...]], Sequence[tuple[str, Callable[[Any], object]]]]:
+    places = [f"request.{name}" if name in _REQUEST else name for name in names]
+    # With a single name `attrgetter` would return no tuple.
+    return attrgetter(*places, "status"), [(name, _CONVERTED[name][1]) for name in names if name in _CONVERTED]
 
 
 class Phone:
@@ -103,8 +103,8 @@ class Phone:
         self.tag = tag
         #: False if writing it would change nothing.
         self.changed = False
-        self._windows: dict[str, list[int]] = json.loads(windows or "{}")
-        self._failures: dict[str, list[int]] = json.loads(failures or "{}")
+        self._windows: dict[str, list[int]] = _from_json(windows)
+        self._failures: dict[str, list[int]] = _from_json(failures)
         self._ends_at: int = ends_at or 0
         self.version: int | None = version
 
@@ -114,14 +114,7 @@ class Phone:
 
     def failures_of(self, key: str) -> Failures | None:
         kept = self._failures.get(key)
-        if kept is None:
-            return None
-        if len(kept) == _OLD_FAILURES:
-            return Failures(kept[0], time_of(kept[1]) - SHORT_REST, time_of(kept[1]), kept[0])
-        count, expires_at, last_at, total, locks, locked_until = kept
-        return Failures(
-            count, time_of(last_at), time_of(expires_at), total, locks, time_of(locked_until) if locked_until else None
-        )
+        return failures_of(kept) if kept is not None else None
 
     def succeed(self, record: Verification) -> None:
         """Clear what a success of this record clears."""
@@ -181,6 +174,16 @@ class Phone:
         }
 
 
+def failures_of(kept: Sequence[int]) -> Failures:
+    """Return the failures under one key of a phone's row."""
+    if len(kept) == _OLD_FAILURES:
+        return Failures(kept[0], time_of(kept[1]) - SHORT_REST, time_of(kept[1]), kept[0])
+    count, expires_at, last_at, total, locks, locked_until = kept
+    return Failures(
+        count, time_of(last_at), time_of(expires_at), total, locks, time_of(locked_until) if locked_until else None
+    )
+
+
 #: Rows of an earlier version have a count and an end, an hour after the last wrong answer.
 _OLD_FAILURES = 2
 
@@ -225,4 +228,12 @@ def tally_rows(change: TallyChange | None, address: str | None, at: datetime) ->
     return sorted(rows)
 
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _json(counts: dict[str, list[int]]) -> str:
+    return _encode(counts) if counts else "{}"
+
+
+def _from_json(text: str | None) -> dict[str, list[int]]:
+    return {} if text is None or text == "{}" else json.loads(text)

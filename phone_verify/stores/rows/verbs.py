@@ -18,6 +18,7 @@ from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
 from ..base import KEPT_FOR, PURGE_PER_START, Place, Reservation, checked_keep
+from .answers import may_be_ordinary, ordinary_spent, ordinary_values
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements
@@ -47,6 +48,16 @@ class RowStore:
         return self._make_writes()
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
+        step, mode = self._counting(quotas, now)
+        return self._transactions.run(step, now, mode)
+
+    def _counting(
+        self, quotas: Sequence[Quota], now: datetime | None, tag: str = "", read: list[Phone] | None = None
+    ) -> tuple[Callable[[Transaction], Counted | Denied], Mode]:
+        """Return the step that counts, and its mode.
+
+        If one statement counts, it reads the phone of this tag as well, and `read` is then this phone.
+        """
         # In name order, so that no two steps deadlock.
         ordered = sorted(quotas, key=lambda quota: quota.key)
         gates = [quota for quota in ordered if quota.gate]
@@ -56,12 +67,14 @@ class RowStore:
 
         def one_more(tx: Transaction) -> Counted:
             tx.unclear = True
-            rows = self._writes.count_at_once(tx.cursor, taken, gates, now)
+            rows = self._writes.count_at_once(tx.cursor, taken, gates, tag, now)
             if not rows:
                 raise ConcurrentUpdate
             at = tx.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
-            short, long, right = map(int, rows[0][4:])
+            short, long, right = map(int, rows[0][4:7])
+            if read is not None:
+                read[:] = [Phone(tag, rows[0][7:])]
             return Counted([ends.get(quota.key, at) for quota in quotas], Tally(short, long, right))
 
         def step(tx: Transaction) -> Counted | Denied:
@@ -85,16 +98,15 @@ class RowStore:
             return Counted([window.ends_at for window in windows], tally_of(rows, at))
 
         locked = Mode.LOCKED if names else Mode.READ_ONLY
-        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked)
+        return step, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        self._transactions.run(partial(self._uncount, quotas, windows), now)
+
+    def _uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], tx: Transaction) -> None:
         counted = sorted((q.key, micros(end)) for q, end in zip(quotas, windows, strict=True) if not q.gate)
-
-        def step(tx: Transaction) -> None:
-            for name, ends_at in counted:
-                self._writes.uncount(tx.cursor, this=name, then=ends_at)
-
-        self._transactions.run(step, now)
+        for name, ends_at in counted:
+            self._writes.uncount(tx.cursor, this=name, then=ends_at)
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
         def step(tx: Transaction) -> None:
@@ -107,10 +119,28 @@ class RowStore:
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
+        return self._open(opening, quotas, limits, now)
+
+    def _open(
+        self,
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+        known: list[Phone] | None = None,
+    ) -> Verification | Denied:
+        # The count has read the phone's row, or that it has none: the timing does not reveal which have one.
+        mode = Mode.OPTIMISTIC_THEN_LOCKED if self._writes.at_once else Mode.LOCKED
+        step = self._opening(opening, quotas, limits, known)
+        return self._transactions.run(step, now, mode, from_cache=bool(known))
+
+    def _opening(
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[Phone] | None = None
+    ) -> Callable[[Transaction], Verification | Denied]:
         writes, purges = self._writes, next(self._purges)
 
         def step(tx: Transaction) -> Verification | Denied:
-            phone, at = tx.phone(opening.tag)
+            phone, at = tx.phone(opening.tag, known)
             opened = lifecycle.open(
                 opening,
                 tx.siblings(opening.tag, at) if opening.shown else (),
@@ -128,9 +158,49 @@ class RowStore:
             tx.remember(opened.record, phone)
             return opened.record
 
-        # Not from the cache: only phones without a row could be written that way, and the timing
-        # would reveal which have one.
-        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED if writes.at_once else Mode.LOCKED)
+        return step
+
+    #: See `CountsAndOpens`.
+    counts_and_opens = True
+
+    async def count_and_open(
+        self,
+        shared: Sequence[Quota],
+        opening: Opening,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        now: datetime | None,
+    ) -> tuple[Counted, Verification] | Denied:
+        read: list[Phone] = []
+        count, mode = self._counting(shared, now, opening.tag, read)
+        two_steps = Denied(DenialReason.TWO_STEPS)
+
+        def fits(counted: Counted) -> bool:
+            return not (limits.closes_short(counted.tally) or limits.lengthens(counted.tally))
+
+        if self._writes.one_writer:
+            open_ = self._opening(opening, quotas, limits)
+
+            def both(tx: Transaction) -> tuple[Counted, Verification] | Denied:
+                counted = count(tx)
+                if isinstance(counted, Denied):
+                    return counted
+                opened = open_(tx) if fits(counted) else two_steps
+                if isinstance(opened, Denied):
+                    self._uncount(shared, counted.windows, tx)  # inside a block of the caller nothing is rolled back
+                    return opened
+                return counted, opened
+
+            return self._transactions.run(both, now)
+        # Two transactions: in one, all starts would wait for each other's flush at the site's counter.
+        counted = self._transactions.run(count, now, mode)
+        if isinstance(counted, Denied):
+            return counted
+        opened = self._open(opening, quotas, limits, now, read) if fits(counted) else two_steps
+        if isinstance(opened, Denied):
+            await self.uncount(shared, counted.windows, now)
+            return opened
+        return counted, opened
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         def step(tx: Transaction) -> Verification | Denied:
@@ -159,7 +229,11 @@ class RowStore:
         answering: Answering,
         now: datetime | None,
     ) -> Spent | Denied:
+        asked = ordinary_values(binding, digests, length, limits, answering)
+
         def step(tx: Transaction) -> Spent | Denied:
+            if tx.alone:
+                return ordinary_spent(*tx.spend(self._writes.spend, id, asked), limits, answering)
             record, phone, at, address, tally = tx.answer(id, answering.address)
             failures = record.failures if record is not None else None
             spent = lifecycle.spend(record, binding, digests, length, failures, limits, answering, address, tally, at)
@@ -168,8 +242,9 @@ class RowStore:
             return spent
 
         # Locked before the comparison: an answer that was compared and then lost to a concurrent
-        # update would be one too many.
-        return self._transactions.run(step, now, Mode.LOCKED)
+        # update would be one too many. On PostgreSQL one statement does so if the answer is ordinary.
+        at_once = self._writes.at_once and may_be_ordinary(answering)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED if at_once else Mode.LOCKED)
 
     async def reopen(
         self,

@@ -1,7 +1,8 @@
-"""A client-side time limit for the connections of psycopg."""
+"""Waits on the connections of psycopg, on the client's side."""
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Generator
 from typing import Any, NoReturn, TypeVar
@@ -26,3 +27,12 @@ def bounded(gen: Generator[Any, Any, T], limit: float, give_up: Callable[[], NoR
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+def is_readable(descriptor: int) -> bool:
+    """Return whether a connection has unread data; one that is idle has it if the server closed it."""
+    if not hasattr(select, "poll"):  # on Windows, and removed by eventlet
+        return bool(select.select([descriptor], [], [], 0)[0])
+    idle = select.poll()
+    idle.register(descriptor, select.POLLIN)
+    return bool(idle.poll(0))

@@ -25,7 +25,7 @@ from ...limits import Quota, Window
 from ...model import Verification
 from ..base import PURGE_PER_START
 from .transactions import Statement
-from .values import FIELDS, Phone, micros, stored, stored_fields
+from .values import FIELDS, Phone, micros, stored_fields
 
 #: The columns that a receipt may change.
 RECEIPT = (
@@ -64,10 +64,10 @@ ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_lon
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.
 STORED = tuple(name for name in FIELDS if name != "read_at")
-#: The stored fields that have a default, as constants of SQL: a start sets none of them. psycopg parses a
-#: statement with more than 50 values again each time.
+#: The stored fields that have a default, as constants of SQL: a start sets none of them. Fewer values are
+#: quicker to bind, and psycopg parses a statement with more than 50 of them again each time.
 UNSET = {
-    each.name: "NULL" if each.default is None else "''" if each.default == "" else str(stored(each.default))
+    each.name: "NULL" if each.default is None else "''" if each.default == "" else f"{each.default:d}"
     for each in fields(Verification)
     if each.name in STORED and each.default is not MISSING
 }
@@ -108,12 +108,16 @@ class WriteStatements(ABC):
     #: Whether an update of a record and its phone is one statement, guarded by the phone's version.
     #: Otherwise it is two, and the step has locked the phone.
     guarded = False
+    #: Whether every step that writes excludes all others anyway.
+    one_writer = False
     #: Whether the version of a phone's row is the written one. If the database itself numbers the
     #: versions of a row, the new one is known only from a statement that returns it.
     numbered_by_us = True
     #: Writes the counts of a phone whose row the step has locked.
     write_phone: Statement
-    #: Inserts a record.
+    #: Spends an ordinary attempt, see `answers`; used only if `at_once`.
+    spend: Statement
+    #: Inserts a record that a start has made.
     insert: Statement
     #: Takes one from `this` counter, if its window ends `then`.
     uncount: Statement
@@ -217,7 +221,7 @@ class WriteStatements(ABC):
         phone.version = row["version"] if self.numbered_by_us else None
         for ended in opened.ended:
             self._update(CLOSED)(cursor, this=ended.id, **stored_fields(ended, CLOSED))
-        self.insert(cursor, **stored_fields(opened.record, STORED))
+        self.insert(cursor, **stored_fields(opened.record, STARTED))
         for table, most in _PURGED.items() if purges else ():
             self.purge(cursor, table, before, most)
         return True
@@ -268,12 +272,12 @@ class WriteStatements(ABC):
         write(cursor, **_numbered("name", names), **counts, **ends)
 
     def count_at_once(
-        self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], now: datetime | None
+        self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], tag: str, now: datetime | None
     ) -> Sequence[Sequence[Any]]:
         """Count one more under several quotas in one statement, if none of the gates is full.
 
-        Return name, end, the server's time and the three sums of the tally; no rows if a window
-        must be started.
+        Return name, end, the server's time, the three sums of the tally, and the columns of the phone
+        with this tag, if there is one; no rows if a window must be started.
         """
         values = {
             **_numbered("name", [quota.key for quota in quotas]),
@@ -282,7 +286,7 @@ class WriteStatements(ABC):
             **_numbered("most", [gate.limit for gate in gates]),
         }
         count = self._count(len(quotas), len(gates))
-        rows: Sequence[Sequence[Any]] = count(cursor, **values, at=micros(now) if now else None).fetchall()
+        rows: Sequence[Sequence[Any]] = count(cursor, **values, tag=tag, at=micros(now) if now else None).fetchall()
         return rows
 
 

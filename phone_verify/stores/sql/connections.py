@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 
 import sqlalchemy as sa
@@ -22,11 +21,23 @@ BEGIN_POOLED = (
 )
 
 
+#: Seconds that the end of a store waits for the step of another thread.
+_WAIT_TO_CLOSE = 1.0
+
+
 class Connections:
-    """The connections of an engine, which forked processes do not share."""
+    """The connections of an engine, which forked processes do not share.
+
+    As a context manager it admits one thread at a time to an SQLite file, and any number to a server.
+    """
+
+    #: Whether the store has the engine for itself.
+    owned = False
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        # To an SQLite file, used by one thread at a time: a pool takes as long as a statement.
+        self._kept: sa.PoolProxiedConnection | None = None
         self.server = engine.dialect.name != "sqlite"
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
         # Threads queue here for SQLite's one writer; SQLite itself would poll with pauses.
@@ -36,20 +47,49 @@ class Connections:
         _all.add(self)
         _watch_forks()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Admit one thread at a time to an SQLite file, and any number to a server. Raises `StoreError`."""
+    def __enter__(self) -> None:
         if self._pid != os.getpid():
             # A server in C, like uWSGI, forks without calling Python's hooks.
             self.after_fork_in_child()
-        gate = self._gate
-        if not self.server and not gate.acquire(timeout=WAIT):
+        if not self.server and not self._gate.acquire(timeout=WAIT):
             raise StoreError("The SQLite file is too busy: other threads did not finish their steps in time")
-        try:
-            yield
-        finally:
-            if not self.server:
-                gate.release()
+
+    def __exit__(self, *_: object) -> None:
+        if not self.server:
+            self._gate.release()
+
+    def take(self) -> sa.PoolProxiedConnection:
+        """Return a connection that nothing else uses until it is given back."""
+        if self._kept is not None and self._kept.is_valid:
+            return self._kept
+        connection = self.engine.raw_connection()
+        if self.owned and not self.server:
+            connection.detach()  # the pool may give out another
+            self._kept = connection
+        return connection
+
+    def give_back(self, connection: sa.PoolProxiedConnection) -> None:
+        """Return a connection to the pool, unless it is kept."""
+        if connection is not self._kept:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connections that are not in use.
+
+        That to an SQLite file stays open while a step of another thread lasts, as it may at the end of a process.
+        """
+        if self.server or self._gate.acquire(timeout=_WAIT_TO_CLOSE):
+            try:
+                self._close_all()
+            finally:
+                if not self.server:
+                    self._gate.release()
+
+    def _close_all(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+        self.engine.dispose()
 
     def begin(self, connection: object) -> str:
         """Return the statement that begins a transaction on this connection of the driver."""
@@ -60,7 +100,8 @@ class Connections:
         # connection.
         if not self.server:
             self._shut = self._gate.acquire(timeout=WAIT)
-            self.engine.dispose()
+            if self._shut:
+                self._close_all()
 
     def after_fork_in_parent(self) -> None:
         if self._shut:
@@ -71,7 +112,8 @@ class Connections:
         self._shut, self._gate = False, threading.Lock()
         # Connections inherited from a server's own way of forking stay open: closing one would end
         # it for the parent.
-        _inherited.append(self.engine.pool)
+        _inherited.append((self.engine.pool, self._kept))
+        self._kept = None
         self.engine.dispose(close=False)
         self._pid = os.getpid()
 
@@ -82,7 +124,7 @@ def is_pooled(connection: object) -> bool:
 
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
-_inherited: list[sa.Pool] = []
+_inherited: list[object] = []
 
 
 def _each(act: Callable[[Connections], None]) -> Callable[[], None]:

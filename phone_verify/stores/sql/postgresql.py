@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Generator
 from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
-from ..rows.waits import bounded
+from ..rows.waits import bounded, is_readable
 
 T = TypeVar("T")
 
@@ -86,16 +85,8 @@ def watch(engine: sa.Engine, connect: Connector) -> None:
     def check(connection: Connection, _: object, __: object) -> None:
         # A server that closes a connection sends a message, and an idle one has no other unread
         # data.
-        if connection.closed or _is_readable(connection.fileno()):
+        if connection.closed or is_readable(connection.fileno()):
             raise sa.exc.DisconnectionError
 
     sa.event.listen(engine, "do_connect", connect)
     sa.event.listen(engine, "checkout", check)
-
-
-def _is_readable(descriptor: int) -> bool:
-    if not hasattr(select, "poll"):  # on Windows, and removed by eventlet
-        return bool(select.select([descriptor], [], [], 0)[0])
-    idle = select.poll()
-    idle.register(descriptor, select.POLLIN)
-    return bool(idle.poll(0))

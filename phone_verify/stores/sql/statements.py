@@ -27,7 +27,7 @@ class Prepared:
     def __call__(self, cursor: Any, **values: Any) -> Any:
         if self._fixed:
             values |= self._fixed
-        cursor.execute(self._text, values if self._order is None else [values[name] for name in self._order])
+        cursor.execute(self._text, values if self._order is None else list(map(values.__getitem__, self._order)))
         return cursor
 
 

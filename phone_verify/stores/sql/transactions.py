@@ -33,6 +33,11 @@ class EngineTransactionRunner:
         self._reads, self._memory = EngineReads(engine.dialect), StartCache()
         self._prepare: Callable[[], None] | None = prepare
 
+    def own(self) -> Callable[[], None]:
+        """Keep an SQLite file's connection, since the engine is this store's; return what closes all of them."""
+        self._connections.owned = True
+        return self._connections.close
+
     def run(
         self,
         step: Callable[[Transaction], T],
@@ -43,7 +48,7 @@ class EngineTransactionRunner:
     ) -> T:
         """See `TransactionRunner`."""
         try:
-            with self._connections.turn():
+            with self._connections:
                 if not self._connections.server:
                     return self._once(step, now, mode, mode is Mode.READ_ONLY)
                 return run_with_fallback(
@@ -73,11 +78,11 @@ class EngineTransactionRunner:
         if self._prepare is not None:
             self._prepare()
             self._prepare = None
-        connection = self.engine.raw_connection()
+        connection = self._connections.take()
         if is_pooled(connection.dbapi_connection) and mode is not Mode.READ_ONLY:
             # Behind a pooler the server's time limits hold for one transaction only.
             if from_cache:
-                connection.close()
+                self._connections.give_back(connection)
                 raise ConcurrentUpdate
             alone = False
         server = self._connections.server
@@ -102,7 +107,7 @@ class EngineTransactionRunner:
                 raise _NotDone(error) from None
             raise
         finally:
-            connection.close()
+            self._connections.give_back(connection)
         return result
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:

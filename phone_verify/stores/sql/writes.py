@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...conversions import DECAY, MEMORY, MOST_COUNTED, SHORTEST_MEMORY
+from ..rows.answers import spend_text
 from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
 from ..rows.writes import (
     COUNTED,
     FOR_A_SHORT_TIME,
     STARTED,
-    STORED,
     UNSET,
     WAITS_SHORTLY,
     Table,
@@ -34,8 +35,9 @@ _TABLES = {
 }
 _EXPIRY = {Table.VERIFICATION: VERIFICATION.c.expires_at, Table.CONVERSION: CONVERSION.c.changed_at}
 _WITHOUT_WAITING: sa.ColumnElement[str] = sa.literal_column("set_config('synchronous_commit', 'off', true)")
-#: A phone's tag begins the id, so it has no column.
-_INSERTED = tuple(name for name in STORED if name != "tag")
+_NAMED = re.compile(r"%\((\w+)\)s")
+#: The columns that a start sets. A phone's tag begins the id, so it has none.
+_STARTED = tuple(name for name in STARTED if name != "tag")
 
 
 def _values(names: Iterable[str]) -> dict[str, Any]:
@@ -61,9 +63,15 @@ class EngineWrites(WriteStatements):
     def __init__(self, dialect: sa.Dialect) -> None:
         super().__init__()
         self._dialect = dialect
-        self.at_once, self.guarded = dialect.name == "postgresql", dialect.name != "sqlite"
+        self.at_once, self.one_writer = dialect.name == "postgresql", dialect.name == "sqlite"
+        self.guarded = not self.one_writer
         self.write_phone = self._prepared(upsert(dialect.name, PHONE, [bound(PHONE)], *COUNTED))
-        self.insert = self._prepared(sa.insert(VERIFICATION).values(_values(_INSERTED)))
+        unset: dict[str, sa.ColumnElement[Any]] = {
+            name: sa.literal_column(constant) for name, constant in UNSET.items()
+        }
+        self.insert = self._prepared(sa.insert(VERIFICATION).values({**_values(_STARTED), **unset}))
+        if self.at_once:
+            self.spend = self._prepared(_spend())
         this: sa.BindParameter[str] = sa.bindparam("this")
         c = COUNTER.c
         counted = (c.name == this, c.ends_at == sa.bindparam("then"), c["count"] > 0)
@@ -133,12 +141,13 @@ class EngineWrites(WriteStatements):
             {"name": name, "count": sa.bindparam(f"count{n}"), "ends_at": sa.bindparam(f"ends_at{n}")}
             for n, name in enumerate(names)
         ]
-        tally = sa.and_(
-            c.name >= sa.literal_column(f"'{TALLY_FIRST}'"), c.name < sa.literal_column(f"'{TALLY_BEYOND}'")
+        tally = (
+            c.name >= sa.literal_column(f"'{TALLY_FIRST}'"),
+            c.name < sa.literal_column(f"'{TALLY_BEYOND}'"),
         )
-        read = sa.select(c.name, c["count"], c.ends_at, server_time(dialect_name)).where(
-            sa.or_(c.name.in_(names), tally)
-        )
+        each = sa.select(c.name, c["count"], c.ends_at, server_time(dialect_name))
+        # With OR, SQLite would collect the rows in a temporary table.
+        read = sa.union_all(each.where(c.name.in_(names)), each.where(*tally))
         hold = upsert(dialect_name, COUNTER, empty, "name")
         write = upsert(dialect_name, COUNTER, full, "count", "ends_at")
         return self._prepared(hold), self._prepared(read), self._prepared(write)
@@ -172,18 +181,22 @@ def _once(key: sa.Column[Any], rows: sa.Select[Any]) -> sa.ColumnElement[bool]:
 
 
 def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
-    """Return a whole start, for PostgreSQL; it writes nothing after a concurrent update."""
-    insert = postgresql.insert(PHONE).values(bound(PHONE))
+    """Return a whole start, for PostgreSQL; it writes nothing after a concurrent update, or if the phone that was
+    read has been erased.
+    """
+    old_version = sa.bindparam("old_version", type_=PHONE.c.version.type)
+    phone = {column.name: sa.bindparam(column.name, type_=column.type) for column in PHONE.c}
+    kept = sa.or_(old_version == sa.literal_column("-1"), sa.exists().where(PHONE.c.tag == phone["tag"]))
+    insert = postgresql.insert(PHONE).from_select(list(phone), sa.select(*phone.values()).where(kept))
     counted = insert.on_conflict_do_update(
         index_elements=[PHONE.c.tag],
         set_={name: insert.excluded[name] for name in COUNTED},
-        where=PHONE.c.version == sa.bindparam("old_version"),
+        where=PHONE.c.version == old_version,
     )
     held = counted.returning(PHONE.c.version).cte("held")
-    started = [name for name in STARTED if name in _INSERTED]
-    record: list[sa.ColumnElement[Any]] = [sa.bindparam(name, type_=VERIFICATION.c[name].type) for name in started]
+    record: list[sa.ColumnElement[Any]] = [sa.bindparam(name, type_=VERIFICATION.c[name].type) for name in _STARTED]
     record += [sa.literal_column(constant) for constant in UNSET.values()]
-    start = sa.insert(VERIFICATION).from_select([*started, *UNSET], sa.select(*record).select_from(held))
+    start = sa.insert(VERIFICATION).from_select([*_STARTED, *UNSET], sa.select(*record).select_from(held))
     start = start.returning(sa.select(held.c.version).scalar_subquery())
     sweeps = []
     for table, most in purged.items():
@@ -197,6 +210,12 @@ def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
         few = rows.limit(sa.literal_column(str(most)))
         sweeps.append(sa.delete(_TABLES[table]).where(_once(key, few)).cte(f"old_{table.value}"))
     return start.add_cte(*sweeps) if sweeps else start
+
+
+def _spend() -> sa.ClauseElement:
+    names = (VERIFICATION.name, PHONE.name, COUNTER.name)
+    text = spend_text(*names, new_version="version = p.version + 1,", failures="text")
+    return sa.text(_NAMED.sub(r":\1", text))
 
 
 def _names(word: str, count: int) -> Sequence[sa.BindParameter[str]]:
@@ -216,7 +235,11 @@ def _one_more(names: Sequence[sa.BindParameter[str]], gates: Sequence[sa.BindPar
         allowed.append(~sa.exists().where(sa.or_(*full), gate.c.ends_at > now))
     more = sa.update(COUNTER).where(c.name.in_(names), *allowed).values(count=c["count"] + 1)
     # Nothing is sent before the start is written, which does wait for the disk.
-    return more.returning(c.name, c.ends_at, server_time("postgresql"), _WITHOUT_WAITING, *_sums())
+    of_phone = [
+        sa.select(column).where(PHONE.c.tag == sa.bindparam("tag")).scalar_subquery()
+        for column in (PHONE.c.windows, PHONE.c.failures, PHONE.c.ends_at, PHONE.c.version)
+    ]
+    return more.returning(c.name, c.ends_at, server_time("postgresql"), _WITHOUT_WAITING, *_sums(), *of_phone)
 
 
 def _sums() -> Sequence[sa.ColumnElement[Any]]:

@@ -25,8 +25,7 @@ local function slowed(record, seen, per_address, short_per_day)
     return 'quota', seen.ends_at - now
   end
   if record.short ~= '' and string.sub(counts_as(record), 1, 7) == 'sign_in'
-      and seen.short >= tonumber(short_per_day)
-      and seen.short - record.tallied_short >= TALLY_SHARE * seen.right then
+      and closes_short(seen, short_per_day, record.tallied_short) then
     return 'short_codes_closed', HOUR
   end
 end

@@ -1,12 +1,27 @@
--- needs records counters failures siblings
+-- needs records counters failures siblings tally shared
 -- Count the phone's own quotas, end the open record of the presented binding, and insert; or change
--- nothing and return the reason.
+-- nothing and return the reason. With further keys, the shared quotas are counted too.
 local id, purpose, service = asked[4], asked[6], asked[7]
 local values = table.concat(asked, '\0', 4, 28)
 local subject, budget, proved_channels, access_key, channels = unpack(asked, 29, 33)
 local life, delay, short, most, most_short, quotas = unpack(asked, 34, 39)
 local counted_as = failure_key({purpose = purpose, service = service, trusted = asked[27], budget = budget, subject = subject})
-local first_quota, first_shown = 40, 40 + 4 * quotas
+local first_quota, first_shared = 40, 40 + 4 * quotas
+local first_shown = first_shared
+
+local windows, sums
+if #KEYS > 1 then
+  local rest
+  windows, rest = shared_windows(2, first_shared)
+  if not windows then
+    return answer('quota', nil, nil, rest)
+  end
+  first_shown = first_shared + 4 * #windows + 2
+  sums = tally_at(KEYS[#KEYS])
+  if closes_short(sums, asked[first_shown - 2], 0) or lengthens(sums, asked[first_shown - 1]) then
+    return answer('two_steps')
+  end
+end
 
 local failures, failures_before = failures_of(counted_as)
 local why, wait = locked(failures, most, most_short, short)
@@ -15,7 +30,7 @@ if why == 'failures' then
 end
 
 local names = {'index'}
-for n = first_quota, first_shown - 1, 4 do
+for n = first_quota, first_shared - 1, 4 do
   names[#names + 1] = 's' .. asked[n]
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
@@ -79,4 +94,4 @@ if #over > 0 then
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 hold(longest)
-return answer('done', record, failures_before)
+return answer('done', windows and count_shared(windows, sums), failures_before)

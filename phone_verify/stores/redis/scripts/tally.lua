@@ -17,6 +17,17 @@ local function tally_at(key)
   return sums
 end
 
+-- Whether sign-in gets no short codes on browsers that are not trusted devices; `own` are the
+-- verification's own wrong answers in the tally.
+local function closes_short(sums, most, own)
+  return sums.short >= tonumber(most) and sums.short - own >= TALLY_SHARE * sums.right
+end
+
+-- Whether such browsers get longer codes.
+local function lengthens(sums, most)
+  return sums.long >= math.max(tonumber(most), TALLY_SHARE * sums.right)
+end
+
 local function tally_change(key, change)
   local hour, changed = math.floor(now / HOUR), false
   for _, series in ipairs(SERIES) do

@@ -1,0 +1,140 @@
+"""An ordinary answer as one statement of PostgreSQL, for both stores in SQL tables."""
+
+# ruff: noqa: S608 - only names of our own tables are formatted into the text; values are always bound
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from ...lifecycle import AttemptResult, Spent
+from ...limits import HOUR, Answering, Limits, TallyChange, add_failure
+from ...model import CLOCK_SLACK, CodeSource, Failures, Status, Verification, with_changes
+from ...policy import FAILURE_MEMORY, LONG_CODE, SEND_WINDOW, TALLIED_PER_ADDRESS, TALLY_HOURS
+from ...purposes import DEFAULT_SERVICE, Budget
+from .values import FIELDS, TALLY_FIRST, series_range
+
+_MICROSECOND = timedelta(microseconds=1)
+#: One time for the whole statement: the time that was compared is the one that is returned.
+_STATEMENT_TIME = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS bigint)"
+#: The time after waiting for the rows.
+_CLOCK = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"
+#: More wrong answers than a column holds.
+_UNLIMITED = 1 << 31
+_HOUR = HOUR // _MICROSECOND
+
+
+def may_be_ordinary(answering: Answering) -> bool:
+    """Return whether an answer can be ordinary: no right answers are to be added."""
+    return answering.rights == 0
+
+
+def ordinary_values(
+    binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, answering: Answering
+) -> Mapping[str, object]:
+    """Return the values of the statement, without the record and the time."""
+    return {
+        "binding": binding,
+        # Not as an array of bytes, which psycopg writes wrongly if a server takes backslashes in strings as escapes.
+        "digests": [digest.hex() for digest in digests],
+        "length": length,
+        "address": answering.address,
+        "most": limits.per_address or _UNLIMITED,
+        "short_per_day": limits.short_per_day,
+        "failures": limits.failures,
+        "short_failures": limits.short_failures,
+        "ceiling": limits.ceiling or _UNLIMITED,
+    }
+
+
+def ordinary_spent(record: Verification, before: Failures | None, limits: Limits, answering: Answering) -> Spent:
+    """Return the attempt that the statement has spent, by the record that it returned and the failures before."""
+    if record.status is Status.VERIFIED:
+        return Spent(AttemptResult.RIGHT, record, None)
+    failed = add_failure(before, limits, record.counts_as, record.read_at)
+    change = TallyChange(record.tallied_short, record.tallied_long, 0, int(bool(answering.address)))
+    tally = None if record.trusted else change
+    return Spent(AttemptResult.WRONG, with_changes(record, failures=failed), failed, tally)
+
+
+def spend_text(record: str, phone: str, counter: str, *, new_version: str = "", failures: str) -> str:
+    """Return the statement that consumes, compares and counts an ordinary attempt, by the rules of `lifecycle.spend`.
+
+    It returns the record as written, and the phone's failures under its key before, as JSON. It returns no row if
+    the attempt is not ordinary; then it has compared nothing and written nothing. Ordinary is the first attempt at a
+    code of ours, unless it is the last one: it neither meets nor causes a lockout, and the address and the site
+    are below their limits. Whether the phone has failures does not matter, so that the time of an answer does not
+    reveal it; on a trusted device it may.
+
+    Why it is atomic under READ COMMITTED: `FOR UPDATE` waits for other steps on the phone, locks the
+    newest version of both rows, the phone's first, and evaluates the conditions again for these
+    versions. What it returns is compared outside the subquery, so only after that, as is the time. The updates find
+    the rows in the statement's older snapshot, and follow them to the newest versions, which are
+    the locked ones: nobody else can have changed them.
+
+    The arguments are the names of the tables, an assignment that changes the version of the phone's
+    row `p` if an update alone does not, and the type of its failures.
+    """
+    memory, window = FAILURE_MEMORY // _MICROSECOND, SEND_WINDOW // _MICROSECOND
+    first, beyond = series_range("short")
+    trusted, short = "(v.trusted::integer = 1)", "(v.short::integer = 1)"
+    budget = f"CASE v.service WHEN '{DEFAULT_SERVICE}' THEN '' ELSE v.service || '/' END || v.budget"
+    fields = {"tag": "held.tag", "read_at": "held.read_at"}
+    return f"""\
+WITH held AS (
+  SELECT locked.*, encode(locked.code_digest, 'hex') = ANY(CAST(%(digests)s AS text[])) AS matches FROM (
+    SELECT p.tag, t.read_at, v.code_digest, v.expires_at, {trusted} AS trusted, k.key, f.*,
+      CASE WHEN {trusted} OR a.given >= {TALLIED_PER_ADDRESS} THEN NULL
+        WHEN {short} THEN 'short' WHEN v.code_length < {LONG_CODE} THEN 'long' END AS series
+    FROM (SELECT COALESCE(CAST(%(at)s AS bigint), {_STATEMENT_TIME}) AS read_at) AS t, {phone} AS p, {record} AS v,
+      LATERAL (SELECT {budget} || CASE WHEN {trusted} THEN '+trusted' ELSE '' END AS key) AS k,
+      LATERAL (SELECT CASE WHEN (p.failures::jsonb -> k.key ->> 1)::bigint > t.read_at
+        THEN p.failures::jsonb -> k.key END AS failed) AS e,
+      LATERAL (SELECT e.failed, COALESCE((e.failed ->> 3)::integer, 0) AS total,
+        COALESCE((e.failed ->> 4)::integer, 0) AS locks,
+        CASE (e.failed ->> 5)::bigint WHEN 0 THEN (e.failed ->> 0)::integer ELSE 0 END AS failing) AS f,
+      LATERAL (SELECT COALESCE((SELECT c.count FROM {counter} AS c
+        WHERE c.name = %(address)s AND c.ends_at > t.read_at), 0) AS given) AS a
+    WHERE p.tag = %(of_phone)s AND v.id = %(this)s AND v.binding = %(binding)s
+      AND (f.failed IS NULL OR jsonb_array_length(f.failed) = 6 AND (f.failed ->> 5)::bigint <= t.read_at)
+      AND f.failing + 1 < %(failures)s AND f.total + 1 < %(ceiling)s
+      AND NOT ({short} AND f.failing >= %(short_failures)s) AND NOT ({trusted} AND p.failures::jsonb ? ({budget}))
+      AND v.status IN ('{Status.PENDING}', '{Status.SENT}') AND v.attempts_left > 1
+      AND v.created_at - {CLOCK_SLACK // _MICROSECOND} <= t.read_at AND t.read_at < v.expires_at
+      AND v.code_source IN ('{CodeSource.LOCAL}', '{CodeSource.PROVIDER}') AND v.code_digest IS NOT NULL
+      AND v.code_length = %(length)s AND v.mistakes = 0
+      AND v.budget IN ('{Budget.SIGN_IN}', '{Budget.SIGNED_IN}', '{Budget.SECOND_FACTOR}')
+      AND ({trusted} OR a.given < %(most)s AND (NOT {short} OR %(short_per_day)s > (
+        SELECT COALESCE(SUM(c.count), 0) FROM {counter} AS c
+        WHERE c.name >= '{first}' AND c.name < '{beyond}' AND c.ends_at > t.read_at)))
+    FOR UPDATE OF p, v
+  ) AS locked
+  WHERE COALESCE(CAST(%(at)s AS bigint), {_CLOCK}) < locked.expires_at
+), phone AS (
+  UPDATE {phone} AS p SET {new_version}
+    ends_at = CASE WHEN matches THEN p.ends_at ELSE GREATEST(p.ends_at, read_at + {memory}) END,
+    failures = (
+      (SELECT COALESCE(jsonb_object_agg(o.key, o.value), '{{}}') FROM jsonb_each(p.failures::jsonb) AS o
+        WHERE (o.value ->> 1)::bigint > read_at AND o.key <> held.key)
+      || CASE WHEN matches THEN '{{}}' ELSE jsonb_build_object(
+        held.key, jsonb_build_array(failing + 1, read_at + {memory}, read_at, total + 1, locks, 0)) END)::{failures}
+  FROM held WHERE p.tag = %(of_phone)s
+), tally AS (
+  INSERT INTO {counter} AS c (name, count, ends_at)
+  SELECT new.name, 1, new.ends_at FROM held, LATERAL (VALUES
+    ('{TALLY_FIRST}' || series || ':' || lpad(mod(read_at / {_HOUR}, 100)::text, 2, '0'),
+      (read_at / {_HOUR} + {1 + TALLY_HOURS}) * {_HOUR}),
+    (CASE WHEN NOT trusted THEN %(address)s END, read_at + {window})) AS new (name, ends_at)
+  WHERE NOT matches AND new.name IS NOT NULL ORDER BY new.name COLLATE "C"
+  ON CONFLICT (name) DO UPDATE SET
+    count = CASE WHEN c.ends_at <= (SELECT read_at FROM held) THEN excluded.count ELSE c.count + excluded.count END,
+    ends_at = CASE WHEN c.ends_at <= (SELECT read_at FROM held) THEN excluded.ends_at ELSE c.ends_at END
+)
+UPDATE {record} AS v SET attempts_left = v.attempts_left - 1,
+  status = CASE WHEN matches THEN '{Status.VERIFIED}' ELSE v.status END,
+  closed_at = CASE WHEN matches THEN read_at END,
+  mistakes = CASE WHEN matches OR held.trusted THEN 0 ELSE 1 END,
+  tallied_short = CASE WHEN NOT matches AND series = 'short' THEN 1 ELSE 0 END,
+  tallied_long = CASE WHEN NOT matches AND series = 'long' THEN 1 ELSE 0 END
+FROM held WHERE v.id = %(this)s
+RETURNING {", ".join(fields.get(name, f"v.{name}") for name in FIELDS)}, held.failed::text"""
