@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 from django.http import HttpRequest, HttpResponse
@@ -113,12 +112,7 @@ def mount_of(request: HttpRequest, path: str) -> str:
 
 def response(request: HttpRequest, site: Site, reply: ApiResponse) -> HttpResponse:
     """Return the Django response for a reply of the API."""
-    content = b""
-    if reply.document is not None:
-        content = json.dumps(reply.document, ensure_ascii=False).encode()
-    elif reply.text is not None:
-        content = reply.text.encode()
-    answer = HttpResponse(content, status=reply.status, content_type=reply.content_type or "text/plain")
+    answer = HttpResponse(reply.content or b"", status=reply.status, content_type=reply.content_type or "text/plain")
     if reply.content_type is None:
         del answer.headers["Content-Type"]
     # Django logs the path of every 4xx response, and our paths hold ids and webhook secrets.

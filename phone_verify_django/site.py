@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_supported_language_variant, override
@@ -33,7 +36,7 @@ from .app_settings import DEFAULT_STORE, REBUILD_ON
 from .models import VerificationRow
 from .primary import alias_of
 from .services import opening
-from .store import OrmStore, in_worker
+from .store import OrmStore, in_worker, is_worker
 from .store.second_connection import Setup
 
 log = logging.getLogger("phone_verify")
@@ -199,8 +202,21 @@ async def _in_thread(step: Callable[[], T]) -> T:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
     # A request without a thread has no connection; neither has an event stream, which gave its thread back.
-    results = await _in_request_thread(step) if context in SyncToAsync.context_to_thread_executor else ()
+    has_thread = context in SyncToAsync.context_to_thread_executor
+    results = await _in_request_thread(step) if has_thread and context in _connected else ()
     return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+#: The requests that have opened a connection in their own thread. To look for one in that thread costs a thread switch,
+#: which most requests need not pay for each of their steps.
+_connected: WeakSet[ThreadSensitiveContext] = WeakSet()
+
+
+@receiver(connection_created)
+def _note_connection(**_: object) -> None:
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is not None and not is_worker():
+        _connected.add(context)
 
 
 async def _in_request_thread(step: Callable[[], T]) -> Sequence[T]:

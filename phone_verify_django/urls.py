@@ -4,4 +4,4 @@ from . import api_urls, page_urls
 
 app_name = page_urls.app_name
 
-urlpatterns = [*page_urls.urlpatterns, *api_urls.urlpatterns]
+urlpatterns = [*api_urls.urlpatterns, *page_urls.urlpatterns]

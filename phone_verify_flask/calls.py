@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,7 +74,7 @@ def read_body(limit: int) -> bytes | None:
 
 def make_response(reply: ApiResponse, here: AppState) -> Response:
     """Return the Flask response of a reply."""
-    body = json.dumps(reply.document, ensure_ascii=False) if reply.document is not None else reply.text
+    body = reply.content
     response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
     if body is None:
         del response.headers["Content-Type"]

@@ -48,7 +48,7 @@ def parse_order(
     if takes_extra:
         optional = [*optional, "extra"]
     try:
-        document = json.loads(call.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_reject_constant)
+        document = _DECODER.decode(call.body.decode("utf-8"))
     except _RepeatedError as error:
         return invalid("Duplicate field.", str(error))
     except (ValueError, RecursionError):
@@ -81,6 +81,10 @@ def _unique(items: list[tuple[str, object]]) -> dict[str, object]:
 
 def _reject_constant(constant: str) -> object:
     raise ValueError(f"{constant} is not valid JSON")
+
+
+#: Kept, since `json.loads` makes one for each call with options.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)
 
 
 def _named(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -124,6 +125,12 @@ class ApiResponse:
         if self.document is not None:
             return "application/problem+json" if self.status >= 400 else "application/json"
         return self.text_type if self.text is not None else None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body, or None without one."""
+        text = self.text if self.document is None else json.dumps(self.document, ensure_ascii=False)
+        return None if text is None else text.encode()
 
 
 class Chunks(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from .call import ApiRequest
@@ -138,6 +138,7 @@ def _unquoted(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL) if word.startswith('"') else word
 
 
+@lru_cache(maxsize=128)  # the proxy's, and those of visitors who start a verification and then check it
 def _read(text: str) -> Address | None:
     """Return the address in this text, without a port; None for anything else, like `unknown` or `_hidden`."""
     text = text.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 _PREFIX = "HTTP_"
@@ -20,9 +21,13 @@ class EnvironHeaders(Mapping[str, str]):
         self._environ = environ
 
     def __getitem__(self, name: str) -> str:
-        key = name.upper().replace("-", "_")
-        value: str = self._environ[key if key in _WITHOUT_PREFIX else _PREFIX + key]
+        value: str = self._environ[_key(name)]
         return value
+
+    # `Mapping` would raise and catch an error for each header that is not there, as most are.
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the header, or the default without it."""
+        return self._environ.get(_key(name), default)
 
     def __iter__(self) -> Iterator[str]:
         for key in self._environ:
@@ -33,3 +38,9 @@ class EnvironHeaders(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+@lru_cache(maxsize=64)
+def _key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else _PREFIX + key

@@ -151,6 +151,34 @@ def test_few_threads_hold_connections_for_many_requests(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("opens", [False, True])
+def test_thread_without_connection_is_not_asked_for_one(monkeypatch: pytest.MonkeyPatch, opens: bool) -> None:
+    """The thread of a request without one is not asked for each step: that costs a thread switch."""
+    asked, run_there = [], django_site._in_request_thread
+
+    async def ask(step: Callable[[], Any]) -> Any:
+        results = await run_there(step)
+        asked.append(bool(results))
+        return results
+
+    async def connect() -> None:
+        if opens:
+            await sync_to_async(lambda: connections["default"].ensure_connection())()
+
+    async def visit() -> int:
+        visit = Visit()
+        await visit.begin()
+        status = await visit.status()
+        await asyncio.to_thread(connections.close_all)
+        return status
+
+    monkeypatch.setattr(django_site, "_in_request_thread", ask)
+    with override(transport=Watched(connect)):
+        assert asyncio.run(visit()) == 201
+    assert asked == ([True] if opens else []), "the receipt is written after the provider's response"
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("store", ["orm:", "sqlite:///{}/verifications.sqlite3"])
 def test_disconnected_visitor_does_not_delay_the_next(settings: Any, store: str, tmp_path: Path) -> None:
     settings.PHONE_VERIFY = {"sms": "console://", "store": store.format(tmp_path)}
