@@ -28,8 +28,8 @@ from urllib.parse import urlencode
 from phone_verify.codes import Keyring
 from phone_verify.phone import PhoneNumber
 
-from .http import await_port, free_port
 from .measure import Figure
+from .processes import await_port, free_port
 from .servers import Servers
 from .sites import KEY, QUOTAS
 

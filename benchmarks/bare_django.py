@@ -23,7 +23,9 @@ settings.configure(
     ],
     MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
     DATABASES={"default": dj_database_url.parse(os.environ["BENCHMARK_DATABASE"], conn_max_age=None)},
-    PHONE_VERIFY={"sms": "console://", "secret_keys": [KEY], **QUOTAS},
+    PHONE_VERIFY={
+        "sms": "console://", "secret_keys": [KEY], "store": os.environ.get("BENCHMARK_STORE") or "orm:", **QUOTAS
+    },
     USE_TZ=True,
 )  # fmt: skip
 django.setup()

@@ -27,7 +27,7 @@ application = Flask(__name__)
 application.config.update(
     SECRET_KEY=KEY,
     PHONE_VERIFY_SMS="console://",
-    PHONE_VERIFY_STORE=URL,
+    PHONE_VERIFY_STORE=os.environ.get("BENCHMARK_STORE") or URL,
     **{f"PHONE_VERIFY_{name.upper()}": value for name, value in QUOTAS.items()},
 )
 LoginManager(application).user_loader(lambda _: None)

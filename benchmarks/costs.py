@@ -88,7 +88,7 @@ class Cost:
 
 def measure(way: Way, url: str, cycles: int, rounds: int) -> Cost:
     """Measure one way on its empty database."""
-    cycle = _cycle(way, url)
+    cycle = cycle_of(way, url)
     cycle(20)
     next(itertools.islice(_places, 2000, 2000), None)  # past the numbers of `Cycle` itself
     began, client, server = time.perf_counter(), time.process_time(), _server_seconds(way)
@@ -186,7 +186,7 @@ def _on_the_wire(way: Way, url: str) -> tuple[Counts, Counts] | None:
 
 def _sample(way: Way, url: str) -> None:
     """Start and check some verifications, waiting for a line before each part and writing one around it."""
-    cycle = _cycle(way, url)
+    cycle = cycle_of(way, url)
     cycle(20)
     begun = []
 
@@ -204,7 +204,8 @@ def _sample(way: Way, url: str) -> None:
         print(flush=True)
 
 
-def _cycle(way: Way, url: str) -> Cycle:
+def cycle_of(way: Way, url: str) -> Cycle:
+    """Return the cycle of this way on its empty database."""
     if not way.orm:
         return Cycle("memory:" if way.server == "memory" else url)
     from .orm_store import orm_store
@@ -231,7 +232,7 @@ def _server_seconds(way: Way) -> float | None:
     return total
 
 
-def _url(way: Way, servers: Servers, stack: ExitStack) -> str | None:
+def url_of(way: Way, servers: Servers, stack: ExitStack) -> str | None:
     """Return the URL of an empty database for this way, or None without its server."""
     match way.server:
         case "sqlite":
@@ -296,7 +297,7 @@ def _all(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     servers, costs = Servers.found(), {}
     for name in chosen.ways or WAYS:
         with ExitStack() as stack:
-            if (url := _url(WAYS[name], servers, stack)) is None:
+            if (url := url_of(WAYS[name], servers, stack)) is None:
                 print(f"{name}: its server does not run", file=sys.stderr)
                 continue
             print(f"{name}…", file=sys.stderr, flush=True)

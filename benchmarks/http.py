@@ -9,13 +9,12 @@ import itertools
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
 
@@ -23,8 +22,9 @@ from phone_verify.codes import Keyring
 from phone_verify.phone import PhoneNumber
 
 from .measure import Figure, in_turn
+from .processes import await_port, free_port
 from .servers import Servers
-from .sites import KEY
+from .sites import KEY, number
 
 _CYCLES = 25
 _numbers = itertools.count()
@@ -40,8 +40,8 @@ def figures(rounds: int, servers: Servers) -> Iterator[Figure]:
             else:
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 database, name = f"sqlite:///{folder}/site.sqlite3", "SQLite"
-            port = stack.enter_context(_serving(framework, database))
-            connection = HTTPConnection("127.0.0.1", port)
+            server = stack.enter_context(serving(framework, database))
+            connection = HTTPConnection("127.0.0.1", server.port)
             bare, ours, ratio = in_turn(partial(_bare, connection), partial(_ours, connection), rounds)
             notes = {"bare_ms": bare / _CYCLES * 1000, "ours_ms": ours / _CYCLES * 1000}
             title = f"{framework.title()}'s JSON API on {name}, share of a bare view"
@@ -57,59 +57,72 @@ def _bare(connection: HTTPConnection) -> None:
 
 def _ours(connection: HTTPConnection) -> None:
     for _ in range(_CYCLES):
-        phone = PhoneNumber(f"+98912{next(_numbers) % 10_000_000:07d}")
-        begun = _post(connection, "/phone/v1/verifications", {"phone": phone.e164}, 201)
-        code = _KEYRING.derive(_KEYRING.key_id, begun["id"], phone, "login", 1, 6)
-        path = f"/phone/v1/verifications/{begun['id']}/check"
-        _post(connection, path, {"code": code}, 200, {"Verification-Secret": begun["secret"]})
+        phone = PhoneNumber(number(next(_numbers)))
+        begun = _post(connection, START, {"phone": phone.e164}, 201)
+        _post(connection, check_path(begun), {"code": right_code(begun, phone)}, 200, secret_header(begun))
 
 
 def _post(
     connection: HTTPConnection, path: str, document: object, status: int, headers: dict[str, str] | None = None
 ) -> dict[str, str]:
+    found, answer = post(connection, path, document, headers)
+    assert found == status, answer
+    return answer
+
+
+def post(
+    connection: HTTPConnection, path: str, document: object, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str]]:
+    """Send a JSON document; return the status and the JSON of the answer."""
     body = json.dumps(document).encode()
     connection.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
     answer = connection.getresponse()
-    content = answer.read()
-    assert answer.status == status, content
-    found: dict[str, str] = json.loads(content)
-    return found
+    return answer.status, json.loads(answer.read())
+
+
+START = "/phone/v1/verifications"
+
+
+def check_path(begun: dict[str, str]) -> str:
+    """Return the path of the check of this verification."""
+    return f"{START}/{begun['id']}/check"
+
+
+def secret_header(begun: dict[str, str]) -> dict[str, str]:
+    """Return the header with which its client checks this verification."""
+    return {"Verification-Secret": begun["secret"]}
+
+
+def right_code(begun: dict[str, str], phone: PhoneNumber) -> str:
+    """Return the code that was sent to this phone."""
+    return _KEYRING.derive(_KEYRING.key_id, begun["id"], phone, "login", 1, 6)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running site: its port, and the process that starts its workers."""
+
+    port: int
+    pid: int
 
 
 @contextmanager
-def _serving(framework: str, database: str) -> Iterator[int]:
+def serving(framework: str, database: str, *, store: str = "", workers: int = 1, threads: int = 2) -> Iterator[Server]:
+    """Serve a site by gunicorn, over the database or another store."""
     port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
-    env["BENCHMARK_DATABASE"] = database
+    env |= {"BENCHMARK_DATABASE": database, "BENCHMARK_STORE": store}
     module = f"benchmarks.bare_{framework}"
     subprocess.run([sys.executable, "-c", f"import {module}"], env={**env, "BENCHMARK_PREPARE": "1"}, check=True)
     command = [sys.executable, "-m", "gunicorn", f"{module}:application", "--bind", f"127.0.0.1:{port}",
-               "--worker-class", "gthread", "--threads", "2", "--keep-alive", "60", "--log-level", "critical",
-               "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
+               "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads), "--keep-alive", "60",
+               "--log-level", "critical", "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
     # The console driver prints each message.
     with open(os.devnull, "w") as nowhere:
         server = subprocess.Popen(command, env=env, stderr=nowhere)
         try:
             await_port(port)
-            yield port
+            yield Server(port, server.pid)
         finally:
             server.terminate()
             server.wait()
-
-
-def free_port() -> int:
-    """Return a free port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def await_port(port: int) -> None:
-    """Wait until a server accepts connections on this port. Raise `RuntimeError` after half a minute."""
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError("the site did not start")
