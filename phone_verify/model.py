@@ -14,7 +14,8 @@ from typing import Any, Literal
 from .phone import Attestation, PhoneNumber
 from .purposes import Budget, budget_of, failure_key
 
-#: Allowed clock difference between two workers. The age of a time further in the future is unknown: it is over.
+#: Allowed clock difference between two workers. A time further in the future dates from before the
+#: clock was set back: its age is unknown, so it counts as expired.
 CLOCK_SLACK = timedelta(seconds=5)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
@@ -42,16 +43,21 @@ class Channel(StrEnum):
 
 
 _LABELS = {
-    Channel.SMS: "SMS", Channel.FLASH_CALL: "flash call", Channel.INBOUND_CALL: "call from the user's phone",
-    Channel.VOICE: "voice call", Channel.TELEGRAM: "Telegram", Channel.WHATSAPP: "WhatsApp",
-}  # fmt: skip
+    Channel.SMS: "SMS",
+    Channel.FLASH_CALL: "flash call",
+    Channel.INBOUND_CALL: "call from the user's phone",
+    Channel.VOICE: "voice call",
+    Channel.TELEGRAM: "Telegram",
+    Channel.WHATSAPP: "WhatsApp",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
     """Wrong answers under one budget of a phone since its last success.
 
-    `count` is reset when a lockout ends; `total` is not. At `expires_at` all is dropped unless another follows.
+    `count` is reset when a lockout ends; `total` is not. At `expires_at` all of it is dropped
+    unless another follows.
     """
 
     count: int
@@ -466,7 +472,8 @@ class Redeemed:
     def counts_for_staff(self) -> bool:
         """Whether this verification may count at all for staff, users with rights over other users.
 
-        A test number's code is known to reviewers. It cannot give a staff user a number or serve as a second factor.
+        A test number's code is fixed and known to reviewers. It cannot give a staff user a number
+        or serve as a second factor.
         """
         return not self.by_test_number
 

@@ -310,10 +310,9 @@ class CountsAndOpens(Protocol):
         """Count one send under the shared quotas, and open the verification; or change no count and
         return the reason, that of `count` before that of `open`.
 
-        If the process dies in between, the send may stay counted, as between the two steps; like
-        `uncount`, a denial may leave a window that has begun. Denied with
-        `TWO_STEPS` if the tally closes short codes or lengthens codes: which code fits is then decided
-        between the two steps.
+        Denied with `TWO_STEPS` if the tally closes short codes or lengthens codes: which code fits is
+        then decided between the two steps. If the process dies in between, the send may stay counted,
+        as between the two steps; a denial may leave a window that has begun, as `uncount` does.
         """
         ...
 

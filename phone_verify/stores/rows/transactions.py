@@ -5,9 +5,9 @@ that does nothing if another step came between. If that fails, they run in a tra
 the phone's row. An answer is one statement that locks, compares and counts, or does nothing if the
 answer is not ordinary (see `answers`). On SQLite, which has one writer, `BEGIN IMMEDIATE` locks everything.
 
-A start and its receipt are tried *from the cache* before that: nothing is read, since the count of
-the shared quotas has just read the server's time and the phone, and the start has written the
-record. If the cache is out of date, nothing is written, and the step reads.
+A start and its receipt are tried without reading before that: the count of the shared quotas has just
+read the server's time and the phone, and passes it to the start; the receipt takes the record that the
+start has written *from the cache*. If either is out of date, nothing is written, and the step reads.
 """
 
 from __future__ import annotations
