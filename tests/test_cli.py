@@ -252,15 +252,15 @@ def test_demo_is_not_closed_by_its_limits(running_demo: tuple[Demo, list[str]]) 
 def test_demo_prints_the_codes_that_arrive(running_demo: tuple[Demo, list[str]]) -> None:
     demo, said = running_demo
     demo.print_arrivals()
-    said.clear()
+    before = len(said)
     url = demo.site_urls["flask"]
     Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": "+989140000000", "channel": "sms"})
     found = demo.sandbox.sandbox.network.await_code("+989140000000", after=0, timeout=60)
     demo.print_arrivals()
     assert found is not None
-    assert said == [f"+989140000000  SMS, code {found.code}"]
+    assert said[before:] == [f"+989140000000  SMS, code {found.code}"]
     demo.print_arrivals()
-    assert len(said) == 1
+    assert len(said) == before + 1
     for channel, what in (("whatsapp", "WhatsApp message"), ("voice", "Voice call from +15005550010")):
         phone = f"+98914000{len(said):04}"
         Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": phone, "channel": channel})
