@@ -21,7 +21,7 @@ PURPOSES = "login:require=sms+inbound_call,change_phone:require=inbound_call+sms
 SECRET = "a-secret-of-webhooks-0123456789"
 
 
-@pytest.fixture(scope="module", params=["django", "flask"])
+@pytest.fixture(scope="module", params=["django", pytest.param("flask", marks=pytest.mark.slow)])
 def stage(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
@@ -173,7 +173,7 @@ def test_pages_name_the_number_to_call_from_after_another_phone_called(stage: St
     assert "Another phone called. Call from" in page
 
 
-@pytest.fixture(scope="module", params=["django", "flask"])
+@pytest.fixture(scope="module", params=["django", pytest.param("flask", marks=pytest.mark.slow)])
 def ssms_site(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

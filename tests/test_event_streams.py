@@ -25,7 +25,7 @@ from .scenarios import SETTINGS, Stage, conforms, start
 from .servers import FOLDERS, environment, free_port, gunicorn, on_path, running, uvicorn, with_blocking_middleware
 
 APP = "https://spa.example"
-FRAMEWORKS = ["django", "flask"]
+FRAMEWORKS = ["django", pytest.param("flask", marks=pytest.mark.slow)]
 #: Longer than a stream takes to show a change, on a busy machine.
 PATIENCE = 20.0
 

@@ -62,7 +62,7 @@ def copy_to_django(ledger: Path, database: Path) -> None:
         connection.commit()
 
 
-@pytest.fixture(params=["django", "flask"])
+@pytest.fixture(params=["django", pytest.param("flask", marks=pytest.mark.slow)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """An example site with many attempts in its ledger: yields its framework and its URL."""
     ledger = tmp_path / "ledger.sqlite3"

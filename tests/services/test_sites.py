@@ -22,7 +22,7 @@ from tests.test_event_streams import follow
 pytest.importorskip("gunicorn")
 pytestmark = pytest.mark.timeout(180)
 
-FRAMEWORKS = ["django", "flask"]
+FRAMEWORKS = ["django", pytest.param("flask", marks=pytest.mark.slow)]
 #: In seconds.
 PROMISED = 5.0
 
