@@ -25,6 +25,9 @@ from .smpp import submit
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 
+#: An event loop that calls back this many seconds too late was too busy to look at its connections.
+_LATE = 0.1
+
 
 class AsyncTransport(HttpTransport):
     """HTTP by aiohttp: pooled, with certificate verification. Create one and keep it.
@@ -54,27 +57,27 @@ class AsyncTransport(HttpTransport):
 
         session, sending = await self._session(), _Sending()
         try:
-            async with (
-                asyncio.timeout(timeout),
-                session.request(
+            async with asyncio.timeout(timeout) as limit:
+                sending.connect_within(CONNECT_TIMEOUT, limit)
+                async with session.request(
                     request.method,
                     URL(request.url, encoded=True),
                     data=request.body,
                     headers={**HEADERS, **request.headers},
-                    # For connecting only: the total is limited outside, and a single read needs no
-                    # extra limit.
-                    timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                    # The times are limited outside; a single read needs no extra limit.
+                    timeout=ClientTimeout(total=None),
                     allow_redirects=False,
                     middlewares=(sending.once,),
                     trace_request_ctx=sending,
-                ) as response,
-            ):
-                body = await _read(response)
+                ) as response:
+                    body = await _read(response)
         except (ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             if not sending.sent:
                 said = in_words(error, request.host, min(CONNECT_TIMEOUT, timeout))
                 raise ProviderError(FailureKind.TRANSIENT, said) from None
             raise UnclearError(f"no complete response: {in_words(error, request.host, timeout)}") from None
+        finally:
+            sending.end()
         if body is None:
             raise UnclearError(f"the response of {request.host} is too long")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.raw_headers}
@@ -126,8 +129,34 @@ class _Session:
 class _Sending:
     """One exchange: tracks whether any of it was sent, and ensures that it is sent only once."""
 
+    _timer: asyncio.TimerHandle | None = None
+
     def __init__(self) -> None:
         self.sent = self._begun = False
+
+    def connect_within(self, seconds: float, limit: asyncio.Timeout) -> None:
+        """End the time limit if no connection is made within these seconds.
+
+        Not if the event loop was too busy to look at its connections: aiohttp's own limit would then refuse some of two
+        thousand simultaneous starts, although the provider has accepted their connections.
+        """
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+
+        def look() -> None:
+            if self.sent:
+                return
+            if loop.time() - due > _LATE:
+                self.connect_within(seconds, limit)
+            else:
+                limit.reschedule(loop.time())
+
+        self._timer = loop.call_at(due, look)
+
+    def end(self) -> None:
+        """Stop looking."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def once(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Let aiohttp send once: by itself it repeats a GET if a kept connection fails."""

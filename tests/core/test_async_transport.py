@@ -7,14 +7,16 @@ import gc
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, ProviderError
 from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.transports import aio
 from phone_verify.transports.aio import AsyncTransport
 
 from .sockets import OK, Server, sends
@@ -107,6 +109,44 @@ def test_concurrent_requests_wait_in_parallel() -> None:
         server.close()
 
     asyncio.run(all_at_once())
+
+
+def test_busy_event_loop_is_no_sign_of_a_dead_provider(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand simultaneous starts keep a loop busy for longer than a connection may take."""
+    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.05)
+    server = serve(sends(OK))
+
+    async def while_busy() -> HttpResponse:
+        transport = AsyncTransport()
+        request = asyncio.create_task(transport.send(HttpRequest.get(server.url), 10))
+        while not server.connections:
+            await asyncio.sleep(0)
+            time.sleep(0.2)
+        response = await request
+        await transport.aclose()
+        return response
+
+    assert asyncio.run(while_busy()).body == b"ok"
+
+
+def test_connection_has_a_shorter_limit_than_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:  # no accept, and the backlog is short
+            each.setblocking(False)
+            each.connect_ex(address)
+
+        async def refused() -> None:
+            transport = AsyncTransport()
+            with pytest.raises(ProviderError, match=r"timed out after 0.2 s"):
+                await transport.send(HttpRequest.get(f"http://127.0.0.1:{address[1]}/"), 60)
+            await transport.aclose()
+
+        asyncio.run(refused())
+        for each in waiting:
+            each.close()
 
 
 def test_each_event_loop_has_and_closes_its_own_connections(serve: Serve) -> None:
