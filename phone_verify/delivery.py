@@ -7,7 +7,6 @@ each source of codes is decided here only.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -105,6 +104,7 @@ class Delivery:
         admitted: Admitted,
         shown: Sequence[bytes],
         *,
+        first_code: Code | None = None,
         again: bool,
         client: ClientFacts,
         user_token: str | None = None,
@@ -114,20 +114,23 @@ class Delivery:
     ) -> Carried:
         """Pass the order to the drivers in turn, until one accepts it or the result is unclear.
 
-        `again` marks a resend. `client` is the request, whose page the last line of an SMS names.
-        `user_token` and `options` are for drivers that accept them; a resend through the same driver
-        keeps the options of the last order. `access_key` is the id of the key that ordered it.
+        `first_code` is the code of the first driver's order, if it is derived already. `again` marks a resend.
+        `client` is the request, whose page the last line of an SMS names. `user_token` and `options` are for
+        drivers that accept them; a resend through the same driver keeps the options of the last order.
+        `access_key` is the id of the key that ordered it.
         `before`, for an order that waited, is called with the name of each driver before it is asked; what it
         raises ends the order.
         """
         record, channel = admitted.record, admitted.channel
         undelivered = Undelivered(None, refused=True, reason=Reason.CHANNEL_UNAVAILABLE)
         deadline = self._parts.ticks() + WHOLE_START
-        drivers, refused_lines = deque(admitted.drivers), set[PhoneNumber]()
+        drivers = list(admitted.drivers)
+        refused_lines: list[PhoneNumber] = []
         may_lease: bool | None = None
         while drivers and self._parts.ticks() < deadline:
-            driver = drivers.popleft()
-            code = self.planner.order_code(record, channel, driver, again=again, long=admitted.long)
+            driver = drivers.pop(0)
+            code = first_code or self.planner.order_code(record, channel, driver, again=again, long=admitted.long)
+            first_code = None  # that of the next driver may differ
             order = self._order(record, channel, driver, code, client, user_token)
             own = _options_for(driver, record, options or {}, again=again)
             if own != order.options:
@@ -148,8 +151,8 @@ class Delivery:
                 )
                 if isinstance(carried, Denied) and carried.why is DenialReason.LINE_TAKEN:
                     # The line rests for this phone, although it does not for others.
-                    refused_lines.add(line)
-                    drivers.appendleft(driver)
+                    refused_lines.append(line)
+                    drivers.insert(0, driver)
                     continue
             else:
                 if before is not None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from .codes import Keyring
 from .drivers.base import Starts
-from .model import Channel, CodeSource, Receipt, Verification
+from .model import Channel, CodeSource, Receipt, Request, Verification
 from .phone import PhoneNumber
 from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
 from .purposes import CodeLimits
@@ -102,6 +102,14 @@ class Planner:
         if isinstance(driver, TestNumber):
             return driver.code
         return self._keyring.derive(key_id, id, phone, purpose, generation, length)
+
+    def first_code(self, request: Request, driver: Starts, planned: Plan) -> Code:
+        """Return the code of the first order of a new verification, by this driver."""
+        key_id, length = self._keyring.key_id, planned.code_length
+        if planned.code_source is not CodeSource.LOCAL or length is None:
+            return Code(planned, key_id, 1)
+        text = self.code(driver, key_id, request.id, request.phone, request.purpose, 1, length)
+        return Code(planned, key_id, 1, text, self._keyring.digest(request.id, text))
 
     def order_code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
         """Return the code of an order by this driver: that of the record if it may be repeated, or a new one."""

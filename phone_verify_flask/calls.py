@@ -31,15 +31,15 @@ def read_call(
     can_stream: bool = False,
 ) -> ApiRequest:
     """Return the current request as a request for `path` under the mount."""
-    environ = request.environ
+    environ, cookies, https = request.environ, request.cookies, request.is_secure
     return ApiRequest(
         method=request.method,
         path=path,
         headers=EnvironHeaders(environ),
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
-        cookie=_cookie_value(COOKIE),
-        device_cookie=_cookie_value(DEVICE_COOKIE),
+        cookie=cookies.get(cookie_name(COOKIE, https=https), ""),
+        device_cookie=cookies.get(cookie_name(DEVICE_COOKIE, https=https), ""),
         peer=_peer(environ),
         multiprocess=bool(environ.get("wsgi.multiprocess")),
         language=_language(),
@@ -111,10 +111,6 @@ def _peer(environ: Mapping[str, Any]) -> str | None:
     return address
 
 
-def _cookie_value(cookie: str) -> str:
-    return request.cookies.get(cookie_name(cookie, https=request.is_secure), "")
-
-
 def _set_cookie(response: Response, here: AppState, cookie: str, value: str) -> None:
     https, same_site = request.is_secure, current_app.config["SESSION_COOKIE_SAMESITE"]
     arguments = cookie_arguments(here.site, cookie, value, https=https, same_site=same_site)
@@ -124,7 +120,7 @@ def _set_cookie(response: Response, here: AppState, cookie: str, value: str) -> 
 def drop_pairs(response: Response, here: AppState) -> None:
     """Delete the verifications in our cookie unless this response sets them."""
     name = cookie_name(COOKIE, https=request.is_secure)
-    if _cookie_value(COOKIE) and not any(
+    if request.cookies.get(name) and not any(
         header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")
     ):
         keep(response, "", here)

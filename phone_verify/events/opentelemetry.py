@@ -44,7 +44,8 @@ class OpenTelemetry:
         Without one the API does nothing, but is not free of cost: its providers are then its own. That the SDK
         is loaded says nothing: redis-py does so.
         """
-        return any(not type(provider()).__module__.startswith(_OF_THE_API) for provider in self._providers)
+        tracers, meters = self._providers
+        return _is_configured(tracers()) or _is_configured(meters())
 
     def span(self, verb: str) -> AbstractContextManager[object]:
         """Return the span of an operation."""
@@ -59,3 +60,7 @@ class OpenTelemetry:
         if event.provider_seconds:
             self._waits.record(event.provider_seconds, attributes)
         self._trace.get_current_span().set_attributes(attributes)
+
+
+def _is_configured(provider: object) -> bool:
+    return not type(provider).__module__.startswith(_OF_THE_API)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain
 
 from ..before_send import ClientFacts
 from ..model import Channel
@@ -80,11 +79,11 @@ def message_writer(
             minutes = max(1, int(life.total_seconds() // 60))
             return own.format(code=code, site=site_name, minutes=language.number(minutes)) + end
 
-        whole = texts.message(code, life, site_name) + end
-        if channel is not Channel.SMS:
+        whole, for_app = texts.message(code, life, site_name) + end, bool(android_hash)
+        if channel is not Channel.SMS or _fits(whole, for_app=for_app):
             return whole
         shorter = (texts.short_message(code, name) + end for name in ([site_name, ""] if end else [site_name]))
-        return next((text for text in chain([whole], shorter) if _fits(text, for_app=bool(android_hash))), whole)
+        return next((text for text in shorter if _fits(text, for_app=for_app)), whole)
 
     return write
 

@@ -25,7 +25,6 @@ from ..lifecycle import AttemptResult, Opening, Spent, has_proof
 from ..limits import Answering, DenialReason, Denied
 from ..model import (
     Channel,
-    CodeSource,
     Outcome,
     Reason,
     Redeemed,
@@ -38,6 +37,7 @@ from ..model import (
 )
 from ..parts import Components
 from ..phone import PhoneNumber
+from ..planning import Code
 from ..tokens.proof import Proofs
 from .admission import Admission, Asked, Candidate, Sends, allowed, require_token, throttled
 from .combined import channels_left
@@ -157,8 +157,12 @@ class AsyncVerifier(QueuedOperations):
             channels=" ".join(self._parts.only),
         )
 
+        first_code: Code | None = None
+
         async def open_with(candidate: Candidate) -> Verification | Denied:
-            opening = self._opening(request, candidate, bindings)
+            nonlocal first_code
+            first_code = self._planner.first_code(request, candidate.driver, candidate.plan)
+            opening = self._opening(request, candidate, first_code, bindings)
             return await sends.open(opening, self._limits, self._admission.at_once)
 
         client = client or ClientFacts(address)
@@ -173,6 +177,7 @@ class AsyncVerifier(QueuedOperations):
             bindings,
             client,
             sends,
+            first_code=first_code,
             user_token=user_token,
             options=options,
             access_key=access_key,
@@ -470,20 +475,14 @@ class AsyncVerifier(QueuedOperations):
     async def _bound(self, id: str, secret: str) -> Verification | Outcome:
         return await self._redemption.bound(id, secret) or Outcome(Reason.NOT_FOUND)
 
-    def _opening(self, request: Request, candidate: Candidate, shown: Sequence[bytes]) -> Opening:
-        planned, key_id, digest = candidate.plan, self.keyring.key_id, None
-        if planned.code_source is CodeSource.LOCAL and planned.code_length:
-            code = self._planner.code(
-                candidate.driver, key_id, request.id, request.phone, request.purpose, 1, planned.code_length
-            )
-            digest = self.keyring.digest(request.id, code)
+    def _opening(self, request: Request, candidate: Candidate, code: Code, shown: Sequence[bytes]) -> Opening:
         return Opening(
             request=request,
             channel=candidate.channel,
             driver=candidate.driver.name,
-            plan=planned,
-            key_id=key_id,
-            code_digest=digest,
+            plan=candidate.plan,
+            key_id=code.key_id,
+            code_digest=code.digest,
             resend_after=self.policy.resend_after,
             short=candidate.short,
             shown=shown,

@@ -14,6 +14,7 @@ from ..drivers.base import Starts
 from ..errors import UnusableServiceError
 from ..limits import Denied
 from ..model import Cause, Channel, Outcome, Reason, Status, Verification, with_changes
+from ..planning import Code
 from ..work.sends import SEND_LEASE, LeaseLostError, QueuedSend, SendQueue, SendState, TakenSend
 from .admission import Sends
 from .refunds import Refund
@@ -37,6 +38,7 @@ class QueuedOperations(ServerOperations):
         client: ClientFacts,
         counted: Sends,
         *,
+        first_code: Code | None = None,
         again: bool = False,
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
@@ -57,6 +59,7 @@ class QueuedOperations(ServerOperations):
             carried = await self._delivery.carry(
                 admitted,
                 shown,
+                first_code=first_code,
                 again=again,
                 client=client,
                 user_token=user_token,

@@ -48,16 +48,18 @@ def source_quotas(parts: Components, source: Source, *, trusted: bool, reserved:
 
     An order of a client that sends again what a key started also counts for the key.
     """
-    policy, bucket, starter = parts.policy, parts.keyring.bucket, Source(key=source.starter)
+    policy, bucket = parts.policy, parts.keyring.bucket
     limit_of_source, around = source.sends(policy), source.around
     counts_at_service = parts.quotas.per_address and not source.is_program
     of_service = source.bucket(parts.keyring, _of_service(parts, "address")) if counts_at_service else None
-    wanted = [
+    wanted: list[tuple[str | None, int, bool]] = [
         (source.bucket(parts.keyring, "address"), limit_of_source, False),
         (of_service, parts.quotas.per_address, False),
         (bucket("site", around) if around else None, limit_of_source * SITE_OF_ADDRESSES, True),
-        (starter.bucket(parts.keyring, "address") if source.starter else None, starter.sends(policy), True),
     ]
+    if source.starter:
+        starter = Source(key=source.starter)
+        wanted.append((starter.bucket(parts.keyring, "address"), starter.sends(policy), True))
     quotas = _with_reserve(wanted, reserved=reserved)
     wrong, most_wrong = source.bucket(parts.keyring, "wrong"), source.wrong_answers(policy)
     if wrong is not None and most_wrong and not trusted:

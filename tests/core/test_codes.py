@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from enum import Enum
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,10 @@ OLD, NEW, TAG = (
 PHONE = PhoneNumber("+989120000000")
 
 
+class Purpose(str, Enum):  # noqa: UP042 - its members are formatted as `Purpose.LOGIN`
+    LOGIN = "login"
+
+
 @pytest.fixture
 def ring() -> Keyring:
     return Keyring([NEW, OLD], TAG)
@@ -38,6 +43,7 @@ def test_code_depends_on_everything_it_is_bound_to(ring: Keyring) -> None:
     code = ring.derive(*base)
     assert ring.derive(*base) == code
     assert code not in {ring.derive(*other) for other in others}
+    assert ring.derive(*base[:3], Purpose.LOGIN, *base[4:]) == code
 
 
 @pytest.mark.parametrize("length", [4, 5, 6, 7, 8])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from phone_verify.before_send import ClientFacts
+from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, Notice
@@ -42,6 +43,19 @@ from .harness import (
 pytestmark = pytest.mark.usefixtures("face")
 
 # The code
+
+
+def test_start_derives_its_code_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived, derive = list[str](), Keyring.derive
+
+    def counted(keyring: Keyring, *args: Any) -> str:
+        derived.append(derive(keyring, *args))
+        return derived[-1]
+
+    monkeypatch.setattr(Keyring, "derive", counted)
+    written = sms()
+    Harness(written).begun()
+    assert derived == written.codes
 
 
 def test_local_code_is_new_on_another_local_channel() -> None:

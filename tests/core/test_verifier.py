@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify.codes import Keyring
+from phone_verify.codes import Keyring, PreparedKey
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, WebhookRequest
@@ -989,15 +988,15 @@ def test_key_of_32_characters_is_enough() -> None:
 
 @pytest.mark.parametrize("length", [4, 6, 8])
 def test_biased_random_numbers_are_redrawn(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    ring, messages = Keyring(["k-key-for-tests-0123456789abcdef"]), list[bytes]()
+    ring, messages = Keyring(["k-key-for-tests-0123456789abcdef"]), list[str]()
     ceiling = 2**64 // 10**length * 10**length
     draws = [2**64 - 1, ceiling, ceiling - 1, 0]
 
-    def drawn(key: bytes, message: bytes, digest: str) -> bytes:
+    def drawn(key: object, message: str) -> bytes:
         messages.append(message)
         return draws.pop(0).to_bytes(8, "big") + bytes(24)
 
-    monkeypatch.setattr(hmac, "digest", drawn)
+    monkeypatch.setattr(PreparedKey, "digest", drawn)
     assert ring.derive(ring.key_id, "id", PHONE, "login", 1, length) == "9" * length
     assert len(set(messages)) == 3
 
