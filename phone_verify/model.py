@@ -488,7 +488,7 @@ class Redeemed:
 
 _VALUES = attrgetter(*Verification.__slots__)
 #: A record whose fields are being set: to set those of a frozen one takes five times as long.
-Draft: Any = make_dataclass("Draft", Verification.__slots__, slots=True)
+Draft: Any = make_dataclass("Draft", Verification.__slots__, slots=True, repr=False)
 
 
 def with_changes(record: Verification, **changes: Any) -> Verification:

@@ -27,11 +27,12 @@ from phone_verify.limits import (
     lockout,
 )
 from phone_verify.lines import claim_of
-from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification
+from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from phone_verify.phone import PhoneNumber
 from phone_verify.planning import Plan
 from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Policy
 from phone_verify.purposes import Budget
+from phone_verify.testing.stores import opening
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PHONE = PhoneNumber("+989120000001")
@@ -430,3 +431,15 @@ def test_held_back_codes_share_a_line_but_not_with_claims(
     for shown, refused in (((), taken), ((NOT_MINE,), by_its_holder)):
         attached = lifecycle.attach(begun(new, now), receipt(new, line=LINES[0], shown=shown), [other], now)
         assert isinstance(attached, Denied) == refused
+
+
+def test_record_in_the_making_shows_no_secret() -> None:
+    """Error pages and error trackers show the local variables of each frame."""
+    record = opening().record(datetime.now(UTC))
+    assert record.code_digest is not None
+    with pytest.raises(AttributeError) as raised:
+        with_changes(record, unknown=1)
+    (*_, frame) = raised.traceback
+    shown = repr(frame.frame.f_locals)
+    assert str(record.code_digest) not in shown
+    assert str(record.binding) not in shown
