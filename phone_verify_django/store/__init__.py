@@ -27,15 +27,15 @@ class OrmStore(RowStore):
     """A store in the database with this alias. Records are kept for `keep` after they expire.
 
     `connection_setup` is called with a connection before each attempt of a step, to configure it like
-    the connection of the request: with the second one inside a block, and with that of a worker thread.
+    the connection of the request: with the second one inside a block, with that of a worker thread, and
+    with that of the request if the server has closed it and the store opens it again.
     """
 
     def __init__(
         self, using: str = "default", *, keep: timedelta = RETENTION, connection_setup: Setup | None = None
     ) -> None:
         self._using = using
-        runner = ConnectionTransactionRunner(using, connection_setup)
-        super().__init__(runner, runner.writes, keep)
+        super().__init__(ConnectionTransactionRunner(using, connection_setup), keep)
 
     def __repr__(self) -> str:
         return f"<OrmStore on {self._using!r}>"

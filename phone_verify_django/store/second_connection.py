@@ -23,12 +23,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from phone_verify.errors import StoreError
 from phone_verify.stores.rows.waits import bounded, is_readable
 
-from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
+from .tables import MODELS
 
 T = TypeVar("T")
-
-#: The models of the store's tables.
-_MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow)
 
 #: Configures the given connection like the connection of the request.
 Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]
@@ -174,7 +171,7 @@ def was_closed(connection: BaseDatabaseWrapper) -> bool:
 def _place(connection: BaseDatabaseWrapper) -> Any:
     """Return the user and the tables that statements on this connection use."""
     if connection.vendor == "postgresql":
-        names = [connection.ops.quote_name(model._meta.db_table) for model in _MODELS]
+        names = [connection.ops.quote_name(model._meta.db_table) for model in MODELS]
         statement = f"SELECT current_user, {', '.join(['to_regclass(%s)::oid'] * len(names))}"
     elif connection.vendor == "mysql":
         names, statement = [], "SELECT CURRENT_ROLE(), DATABASE()"

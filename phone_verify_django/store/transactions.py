@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from django.db import Error, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,6 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from phone_verify.errors import StoreError
 from phone_verify.limits import Denied
 from phone_verify.stores.rows.failures import in_words
+from phone_verify.stores.rows.reads import ReadStatements
+from phone_verify.stores.rows.texts import Tables
 from phone_verify.stores.rows.transactions import (
     ConcurrentUpdate,
     Mode,
@@ -25,11 +28,10 @@ from phone_verify.stores.rows.transactions import (
     Transaction,
     run_with_fallback,
 )
-from phone_verify.stores.rows.writes import WriteStatements
 
 from ..models import PhoneRow
 from .second_connection import SecondConnections, Setup, was_closed
-from .statements import ConnectionReads, ConnectionWrites
+from .tables import row_tables
 
 T = TypeVar("T")
 
@@ -55,6 +57,9 @@ _INSIDE_A_BLOCK = (
     "inside the block would be lost if it were rolled back. Call this outside the block, or mark the view with "
     "transaction.non_atomic_requests."
 )
+
+#: In place of a connection that an earlier step has lost.
+_LOST = object()
 
 _joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default=False)
 
@@ -98,15 +103,18 @@ class ConnectionTransactionRunner:
         self._second = SecondConnections(setup)
         self._pid, self._gate = os.getpid(), threading.Lock()
         self._memory = StartCache()
-
-    def writes(self) -> WriteStatements:
-        """Return the statements that write, in the dialect of this database. Raises `StoreError`."""
-        with _translate_errors():
-            return ConnectionWrites(connections[self._using])
+        #: Connections that a failed step has left closed, and no step has configured since.
+        self._lost = WeakSet[BaseDatabaseWrapper]()
 
     @cached_property
-    def _reads(self) -> ConnectionReads:
-        return ConnectionReads(connections[self._using])
+    def tables(self) -> Tables:
+        """See `TransactionRunner`. At the first step, since they depend on the server's version."""
+        with _translate_errors():
+            return row_tables(connections[self._using])
+
+    @cached_property
+    def _reads(self) -> ReadStatements:
+        return ReadStatements(self.tables)
 
     def run(
         self,
@@ -118,14 +126,14 @@ class ConnectionTransactionRunner:
     ) -> T:
         """See `TransactionRunner`."""
         outer = connections[self._using]
-        with _translate_errors(), self._queue(outer):
+        with _translate_errors(), self._queue(outer), self._noting_loss(outer) as raw:
             _connect(outer)
             second = None if _is_free(outer) else self._second.for_block(outer)
             connection = second.connection if second else outer
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
                     return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
-            prepare = second.prepare if second else partial(self._prepare_first, outer)
+            prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
             try:
                 return run_with_fallback(
                     lambda alone, from_cache: self._until_done(step, now, connection, prepare, alone, from_cache),
@@ -137,14 +145,27 @@ class ConnectionTransactionRunner:
                     raise StoreError(_INSIDE_A_BLOCK) from None
                 raise
 
-    def _prepare_first(self, connection: BaseDatabaseWrapper) -> None:
+    @contextmanager
+    def _noting_loss(self, connection: BaseDatabaseWrapper) -> Iterator[Any]:
+        """Yield what the connection was before the step; a sentinel if an earlier step has lost it."""
+        raw = _LOST if connection in self._lost else connection.connection
+        try:
+            yield raw
+        finally:
+            if self._setup is not None and raw is not None and connection.connection is None:
+                self._lost.add(connection)
+
+    def _prepare_first(self, connection: BaseDatabaseWrapper, raw: Any) -> None:
+        """Connect, and configure a connection of a worker, or one that replaces `raw`, which the server closed."""
         _connect(connection)
-        if self._setup is not None and _worker.get():
+        replaced = raw is not None and connection.connection is not raw
+        if self._setup is not None and (replaced or _worker.get()):
             try:
                 self._setup(connection)
             except BaseException:
                 connection.close()
                 raise
+            self._lost.discard(connection)
 
     @contextmanager
     def _queue(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

@@ -42,7 +42,7 @@ from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 from tests.stores.modes import always_locked
-from tests.stores.test_sql_servers import after_erasing
+from tests.stores.test_sql_servers import after_erasing, while_erasing
 
 #: In Django every thread has a separate connection, and a server accepts a hundred.
 MOST_THREADS = 40
@@ -300,6 +300,19 @@ def test_start_after_an_erasure_does_not_write_the_old_counts(store: OrmStore, m
     run(store.count(shared, None))
     run(store.open(order, [quota], LIMITS, None))
     monkeypatch.setattr(store._writes, "start_at_once", after_erasing(store, OrmStore(using="own"), order.tag))
+    assert not isinstance(run(store.count_and_open(shared, opening(), [quota], LIMITS, None)), Denied)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification), "the second of two"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_start_during_an_erasure_does_not_write_the_old_counts(
+    database: str, store: OrmStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, quota, shared = opening(), Quota("own", 2), [Quota("total", 9)]
+    run(store.count(shared, None))
+    run(store.open(order, [quota], LIMITS, None))
+    erasing = while_erasing(store, database, "phone_verify_django_phonerow")
+    monkeypatch.setattr(store._writes, "start_at_once", erasing)
     assert not isinstance(run(store.count_and_open(shared, opening(), [quota], LIMITS, None)), Denied)
     assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification), "the second of two"
 

@@ -310,6 +310,54 @@ class TestTenants:
             assert attempts_left(store, record) == 4
         assert run(store.get(record.id, None)) is None, "nothing is written into the public schema"
 
+    def test_setup_is_called_for_a_connection_of_the_request_that_the_server_closed(
+        self, database: str, store: OrmStore
+    ) -> None:
+        own, calls = connections["own"], list[BaseDatabaseWrapper]()
+
+        def setup(connection: BaseDatabaseWrapper) -> None:
+            calls.append(connection)
+            set_path(connection, "north")
+
+        store = OrmStore(using="own", connection_setup=setup)
+        set_path(own, "north")
+        record = start(store)
+        assert not calls
+        number = session(own)
+        servers.end(database, number)
+        wait_until_closed(database, number)
+        assert run(store.get(record.id, None)) is not None, "in the schema of the request"
+        assert calls == [own]
+        with own.cursor() as cursor:
+            cursor.execute("SHOW search_path")
+            assert cursor.fetchone() == ("north",), "also the site's next statements"
+
+    def test_setup_is_called_again_after_one_that_failed_on_an_opened_connection(
+        self, database: str, store: OrmStore
+    ) -> None:
+        own, calls = connections["own"], list[BaseDatabaseWrapper]()
+
+        def setup(connection: BaseDatabaseWrapper) -> None:
+            calls.append(connection)
+            if len(calls) % 2:
+                raise LookupError("no tenant")
+            set_path(connection, "north")
+
+        store = OrmStore(using="own", connection_setup=setup)
+        set_path(own, "north")
+        record = start(store)
+        for reopened_by_site in (False, True):
+            number = session(own)
+            servers.end(database, number)
+            wait_until_closed(database, number)
+            with pytest.raises(LookupError):
+                run(store.get(record.id, None))
+            if reopened_by_site:
+                own.ensure_connection()
+            for _ in range(2):
+                assert run(store.get(record.id, None)) is not None, "in the schema of the request"
+        assert calls == [own] * 4
+
     def test_setup_that_raises_stops_the_step(self, store: OrmStore, created: list[Any]) -> None:
         schema = "south"
 

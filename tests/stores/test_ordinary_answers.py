@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 
 from phone_verify.lifecycle import AttemptResult, Spent
 from phone_verify.limits import FOREVER, Answering, DenialReason, Limits, TallyChange, Window
-from phone_verify.model import CodeSource, Failures, Status, Verification, with_changes
+from phone_verify.model import CLOCK_SLACK, CodeSource, Failures, Status, Verification, with_changes
 from phone_verify.phone import PhoneNumber
+from phone_verify.planning import Plan
+from phone_verify.policy import SHORT_REST, TALLIED_PER_ADDRESS
 from phone_verify.purposes import Budget
 from phone_verify.stores.rows import verbs
-from phone_verify.stores.rows.answers import ordinary_spent
+from phone_verify.stores.rows.answers import ordinary_spent, ordinary_values, spend_text
 from phone_verify.stores.rows.transactions import Mode, Transaction
 from phone_verify.stores.rows.values import Phone, stored_fields, tally_rows, time_of
-from phone_verify.stores.rows.writes import STORED
-from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, ROUNDS, WRONG, opening, run
+from phone_verify.stores.rows.writes import STORED, UNSET
+from phone_verify.testing.stores import BINDING, LIMITS, OURS, RIGHT, ROUNDS, WRONG, opening, run
 from tests.stores import processes
 
 NOW = datetime(2030, 1, 1, 12, 59, 59, 999999, tzinfo=UTC)
@@ -48,6 +50,8 @@ class State:
     #: The wrong answers of the address and of the site, to short codes.
     address: Window | None = None
     short: int = 0
+    #: How long before the answer the site's wrong answers were given.
+    before: timedelta = timedelta(0)
     binding: bytes = BINDING
     digests: Sequence[bytes] = (RIGHT,)
     length: int = 6
@@ -190,9 +194,11 @@ class Place:
         writes.erase_phone(tx.cursor, this=record.tag)
         writes.write_phone(tx.cursor, **phone.row(datetime(2000, 1, 1, tzinfo=UTC)))
         writes.insert(tx.cursor, **stored_fields(record, STORED))
+        unset = tuple(UNSET)  # a start leaves them at their defaults
+        writes._update(unset)(tx.cursor, this=record.id, **stored_fields(record, unset))
         tx.cursor.execute(f"DELETE FROM {self._counter}")
         counters = {} if state.address is None else {ADDRESS: state.address}
-        rows = tally_rows(TallyChange(short=state.short), None, state.now)
+        rows = tally_rows(TallyChange(short=state.short), None, state.now - state.before)
         counters |= {name: Window(count, time_of(ends_at)) for name, count, ends_at in rows}
         if counters:
             writes.write_counters(tx.cursor, list(counters), list(counters.values()))
@@ -241,15 +247,45 @@ ORDINARY = {
     "failures under another key": State(digests=[WRONG], failures=FAILED, key="second_factor"),
     "failures that have ended": State(failures=replace(FAILED, expires_at=NOW), key="sign_in"),
     "lock that has ended": State(digests=[WRONG], failures=replace(FAILED, locks=1, locked_until=NOW), key="sign_in"),
+    "short codes that are open again": State(
+        replace(TYPICAL, code_length=4, short=True),
+        replace(FAILED, count=10, last_at=NOW - SHORT_REST),
+        "sign_in",
+        digests=[WRONG],
+        length=4,
+    ),
     "last microsecond": State(replace(TYPICAL, expires_at=NOW + SMALLEST)),
+    "code of a provider": State(replace(TYPICAL, code_source=CodeSource.PROVIDER), digests=[WRONG]),
+    "clock put back as far as it may": State(replace(TYPICAL, created_at=NOW + CLOCK_SLACK)),
+    "trusted, of an address at its limit": State(
+        replace(TYPICAL, request=replace(TYPICAL.request, trusted=True)),
+        address=Window(3, NOW + DAY),
+        limits=Limits(20, per_address=3),
+    ),
+    "hour of an address that has ended": State(
+        digests=[WRONG], address=Window(3, NOW), limits=Limits(20, per_address=3)
+    ),
+    "site's wrong answers that have ended": State(
+        replace(TYPICAL, code_length=4, short=True, expires_at=NOW + DAY),
+        short=3,
+        before=timedelta(hours=25),
+        digests=[WRONG],
+        length=4,
+        limits=Limits(20, short_per_day=3),
+        now=NOW + SMALLEST,
+    ),
+    "row that lasts longer": State(
+        digests=[WRONG], failures=replace(FAILED, expires_at=NOW + 99 * DAY), key="second_factor"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_usual_answers_are_ordinary(place: Place, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     before = sum(place.ordinary.values())
-    place.answered(ORDINARY[name], monkeypatch, ordinary=True)
+    quick = place.answered(ORDINARY[name], monkeypatch, ordinary=True)
     assert sum(place.ordinary.values()) == before + 1
+    assert quick == place.answered(ORDINARY[name], monkeypatch, ordinary=False)
 
 
 ONCE, RECENTLY = Failures(1, NOW - DAY, NOW + DAY, 1), NOW - timedelta(minutes=30)
@@ -264,10 +300,28 @@ AT_A_LIMIT = {
         digests=[WRONG], failures=replace(ONCE, total=3), key="sign_in", limits=Limits(20, ceiling=5)
     ),
     "short closed": State(SHORT, replace(ONCE, count=10, last_at=RECENTLY), "sign_in", length=4),
+    "short in the last microsecond of the rest": State(
+        SHORT, replace(ONCE, count=10, last_at=NOW - SHORT_REST + SMALLEST), "sign_in", length=4
+    ),
+    "short after the rest": State(
+        SHORT, replace(ONCE, count=10, last_at=NOW - SHORT_REST), "sign_in", digests=[WRONG], length=4
+    ),
     "one before closed": State(SHORT, replace(ONCE, count=9, last_at=RECENTLY), "sign_in", length=4),
     "trusted opens others": State(TRUSTED, replace(ONCE, locked_until=FOREVER), "sign_in"),
     "another's have ended": State(digests=[WRONG], failures=replace(ONCE, expires_at=NOW), key="second_factor"),
     "another's have ended, right": State(failures=replace(ONCE, expires_at=NOW), key="second_factor"),
+    "ends now": State(digests=[WRONG], failures=replace(ONCE, expires_at=NOW), key="sign_in"),
+    "address": State(digests=[WRONG], address=Window(3, NOW + SMALLEST), limits=Limits(20, per_address=3)),
+    "one before the address's": State(
+        digests=[WRONG], address=Window(2, NOW + SMALLEST), limits=Limits(20, per_address=3)
+    ),
+    "tallied of an address": State(digests=[WRONG], address=Window(TALLIED_PER_ADDRESS, NOW + SMALLEST)),
+    "short of the day": State(SHORT, short=3, digests=[WRONG], length=4, limits=Limits(20, short_per_day=3)),
+    "one before that": State(SHORT, short=2, digests=[WRONG], length=4, limits=Limits(20, short_per_day=3)),
+    "clock put back too far": State(replace(TYPICAL, created_at=NOW + CLOCK_SLACK + SMALLEST)),
+    "second answer": State(replace(TYPICAL, mistakes=1, attempts_left=4), digests=[WRONG]),
+    "trusted": State(TRUSTED, digests=[WRONG]),
+    "trusted, with failures": State(TRUSTED, ONCE, TRUSTED.failure_key, digests=[WRONG]),
 }
 
 
@@ -284,14 +338,69 @@ WAITS_FOR_US = """SELECT EXISTS (
     SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"""
 
 
+def test_phone_is_locked_before_its_record(place: Place) -> None:
+    # As by every step: in the other order the two would deadlock.
+    order, tables = opening(PhoneNumber(f"+98912{next(_numbers):07}")), place.store._transactions.tables
+    run(place.store.open(order, [], LIMITS, None))
+
+    def answer() -> None:
+        run(place.store.spend(order.id, BINDING, [WRONG], 6, LIMITS, Answering(), None))
+        place.thread_done()
+
+    thread = threading.Thread(target=answer)
+
+    def step(tx: Transaction) -> list[Any]:
+        tx.cursor.execute(f"SELECT FROM {tables.verification} WHERE id = %s FOR UPDATE", [order.id])
+        thread.start()
+        while not tx.cursor.execute(WAITS_FOR_US) or not tx.cursor.fetchone()[0]:
+            time.sleep(0.01)
+        tx.cursor.execute(f"SELECT FROM {tables.phone} WHERE tag = %s FOR UPDATE SKIP LOCKED", [order.tag])
+        return list(tx.cursor.fetchall())
+
+    free = place.store._transactions.run(step, None, Mode.LOCKED)
+    thread.join(30)
+    assert free == []
+
+
+@pytest.mark.parametrize("digest", [RIGHT, WRONG])
+def test_answer_changes_the_version_of_its_phone(place: Place, monkeypatch: pytest.MonkeyPatch, digest: bytes) -> None:
+    # Otherwise a start that has read the phone before would write what it read.
+    monkeypatch.setattr(verbs, "ordinary_spent", place.counted)
+    order, before = opening(PhoneNumber(f"+98912{next(_numbers):07}")), sum(place.ordinary.values())
+    run(place.store.open(order, [], LIMITS, None))
+
+    def version() -> object:
+        return place.store._transactions.run(lambda tx: tx.record(order.id)[1].version, None, Mode.READ_ONLY)
+
+    old = version()
+    run(place.store.spend(order.id, BINDING, [digest], 6, LIMITS, Answering(), None))
+    assert version() != old
+    assert sum(place.ordinary.values()) == before + 1
+
+
+def test_time_depends_on_the_locked_row(place: Place) -> None:
+    # Otherwise the planner may read the time before it waits.
+    tables = place.store._transactions.tables
+    values = ordinary_values(BINDING, [RIGHT], 6, LIMITS, Answering(ADDRESS))
+    explain = tables.prepared(f"EXPLAIN (VERBOSE) {spend_text(tables)}")
+
+    def step(tx: Transaction) -> str:
+        found = explain(tx.cursor, **values, this=TYPICAL.id, of_phone=TYPICAL.tag, at=None)
+        return "\n".join(row[0] for row in found.fetchall())
+
+    plan = place.store._transactions.run(step, None, Mode.READ_ONLY)
+    (line,) = (line for line in plan.splitlines() if "clock_timestamp" in line)
+    assert "locked.tag IS NOT NULL" in line
+
+
 def concurrently(
-    place: Place, digests: Sequence[bytes], at_least: datetime | None = None, **changes: Any
+    place: Place, digests: Sequence[bytes], at_least: datetime | None = None, plan: Plan = OURS, **changes: Any
 ) -> tuple[Spent, int]:
     """Return an answer that waited for a step with these changes, and how many ordinary ones there were.
 
-    It waits until `at_least` then.
+    It waits until `at_least` then. Without changes the step locks the rows only.
     """
-    order, found = opening(PhoneNumber(f"+98912{next(_numbers):07}")), list[Any]()
+    order, found = opening(PhoneNumber(f"+98912{next(_numbers):07}"), plan), list[Any]()
     before = sum(place.ordinary.values())
     run(place.store.open(order, [], LIMITS, None))
     failures = changes.pop("failures", None)
@@ -310,8 +419,9 @@ def concurrently(
             time.sleep(0.01)
         while at_least is not None and datetime.now(UTC) < at_least:
             time.sleep(0.01)
-        phone.fail(record.failure_key, failures)
-        tx.write(place.store._writes.update, tuple(changes), phone, with_changes(record, **changes), at)
+        if changes:
+            phone.fail(record.failure_key, failures)
+            tx.write(place.store._writes.update, tuple(changes), phone, with_changes(record, **changes), at)
 
     place.store._transactions.run(step, None, Mode.LOCKED)
     thread.join(30)
@@ -348,6 +458,15 @@ def test_code_that_expires_while_its_answer_waits_is_refused(place: Place, monke
     monkeypatch.setattr(verbs, "ordinary_spent", place.counted)
     soon = datetime.now(UTC) + timedelta(milliseconds=300)
     spent, ordinary_ones = concurrently(place, [RIGHT], at_least=soon + SMALLEST, expires_at=soon)
+    assert (getattr(spent, "why", None), ordinary_ones) == (DenialReason.CLOSED, 0)
+
+
+def test_code_that_expires_while_its_answer_waits_for_a_mere_lock_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "ordinary_spent", place.counted)
+    now, life = datetime.now(UTC), timedelta(milliseconds=500)
+    spent, ordinary_ones = concurrently(place, [RIGHT], at_least=now + 2 * life, plan=replace(OURS, ttl=life))
     assert (getattr(spent, "why", None), ordinary_ones) == (DenialReason.CLOSED, 0)
 
 

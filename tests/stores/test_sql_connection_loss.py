@@ -14,8 +14,8 @@ from phone_verify.errors import StoreError
 from phone_verify.lifecycle import Spent
 from phone_verify.limits import Quota
 from phone_verify.model import Channel, IncomingCall, Status, Verification
-from phone_verify.stores.rows import verbs
-from phone_verify.stores.sql import SqlStore, metadata, statements
+from phone_verify.stores.rows import texts, verbs
+from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
@@ -160,9 +160,9 @@ class Killer:
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._url = url
         self._left: int | None = None
-        send = statements.Prepared.__call__
+        send = texts.Prepared.__call__
 
-        def call(prepared: statements.Prepared, cursor: Any, **values: Any) -> Any:
+        def call(prepared: texts.Prepared, cursor: Any, **values: Any) -> Any:
             if self._left is not None:
                 self._left -= 1
                 if self._left == 0:
@@ -170,7 +170,7 @@ class Killer:
                     self.kill(cursor.connection)
             return send(prepared, cursor, **values)
 
-        monkeypatch.setattr(statements.Prepared, "__call__", call)
+        monkeypatch.setattr(texts.Prepared, "__call__", call)
 
     def before(self, number: int) -> None:
         self._left = number

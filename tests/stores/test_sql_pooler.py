@@ -134,14 +134,22 @@ def shown(connection: Connection, setting: str) -> str:
     return str(row[0])
 
 
+LIMITED = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+
+
+def test_server_limits_hold_in_a_session(direct: str) -> None:
+    with opened(direct) as store, session(store) as connection:
+        assert [shown(connection, name) for name in LIMITED] == ["5s", "5s", "10s"]
+
+
 @POOLERS
 def test_server_limits_hold_in_each_transaction(url: str, store: SqlStore, direct: str) -> None:
     """Nothing of them is left in the sessions, which other sites use as well."""
     cycle(store)
-    names = ("lock_timeout", "statement_timeout", "jit", "transaction_isolation")
+    names = (*LIMITED, "jit", "transaction_isolation")
     with session(store) as connection:
         connection.execute(connections.BEGIN_POOLED)
-        assert [shown(connection, name) for name in names] == ["5s", "5s", "off", "read committed"]
+        assert [shown(connection, name) for name in names] == ["5s", "5s", "10s", "off", "read committed"]
         connection.rollback()
         assert shown(connection, "statement_timeout") == "0"
         assert connection.execute("SELECT 1 FROM pg_prepared_statements").fetchall() == []

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -19,15 +19,15 @@ import sqlalchemy as sa
 
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
-from phone_verify.limits import Denied, Quota
+from phone_verify.limits import DenialReason, Denied, Quota
 from phone_verify.model import Channel, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows import transactions
+from phone_verify.stores.rows.texts import Prepared
 from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, engine_of
 from phone_verify.stores.sql.schema import upgrade
-from phone_verify.stores.sql.statements import Prepared
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
@@ -36,6 +36,7 @@ from phone_verify.testing.stores import (
     LINE,
     NO_DELAY,
     NOBODY,
+    OURS,
     RIGHT,
     WRONG,
     StorePromises,
@@ -258,6 +259,28 @@ def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypa
     assert spent.record.attempts_left == 4
 
 
+def test_code_that_expires_while_a_transaction_waits_is_refused(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phone_verify.stores.rows.verbs.Mode", always_locked())
+    order = opening(plan=replace(OURS, ttl=timedelta(seconds=1)))
+    opened = run(store.open(order, [], LIMITS, None))
+    assert isinstance(opened, Verification)
+    found: list[Any] = []
+    answer = threading.Thread(
+        target=lambda: found.append(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)))
+    )
+    with store._transactions.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("SELECT tag FROM phone_verify_phone FOR UPDATE")
+        answer.start()
+        while datetime.now(UTC) <= opened.expires_at:
+            time.sleep(0.01)
+        connection.rollback()
+    answer.join(30)
+    assert getattr(found[0], "why", None) is DenialReason.CLOSED
+
+
 def test_locked_conversion_delays_for_a_fraction_of_a_second(url: str, store: SqlStore, clock: ManualClock) -> None:
     run(store.add_conversion(ROUTE, 1, 0, clock()))
     with servers.locked(url, "phone_verify_conversion"):
@@ -310,6 +333,21 @@ def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.M
         lazy.clear()
         assert isinstance(run(store.attach(order.id, attachment(order, line=line), None)), Verification)
         assert any(lazy) is (line is None and store._transactions.engine.dialect.name == "postgresql")
+
+
+def test_every_write_on_a_phone_changes_its_version(store: SqlStore) -> None:
+    order, versions = opening(), list[int | None]()
+    for write in (
+        lambda: store.open(order, [Quota("own", 9)], LIMITS, None),
+        lambda: store.attach(order.id, attachment(order), None),
+        lambda: store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None),
+        lambda: store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None),
+        lambda: store.settle(order.id, Status.CANCELLED, None),
+    ):
+        run(write())
+        versions.append(store._transactions.run(lambda tx: tx.phone(order.tag)[0].version, None))
+    assert None not in versions
+    assert len(set(versions)) == len(versions)
 
 
 def test_receipt_undoes_no_earlier_step(url: str, store: SqlStore) -> None:
@@ -390,6 +428,11 @@ child = ctypes.PyDLL(None).fork()
 if child == 0:
     os._exit(0 if session() != before else 1)
 assert os.waitpid(child, 0)[1] == 0, "the child has the connection of its parent"
+unused = ctypes.PyDLL(None).fork()
+if unused == 0:
+    del store
+    os._exit(0)
+os.waitpid(unused, 0)
 assert session() == before, "the parent keeps its connection"
 print("done")
 """
@@ -433,6 +476,40 @@ def test_start_after_an_erasure_does_not_write_the_old_counts(
     monkeypatch.setattr(store._writes, "start_at_once", after_erasing(store, SqlStore.from_url(url), order.tag))
     assert not isinstance(run(store.count_and_open(shared, opening(), [quota], LIMITS, None)), Denied)
     assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification), "the second of two"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_start_during_an_erasure_does_not_write_the_old_counts(
+    store: SqlStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, quota, shared = opening(), Quota("own", 2), [Quota("total", 9)]
+    run(store.count(shared, None))
+    run(store.open(order, [quota], LIMITS, None))
+    monkeypatch.setattr(store._writes, "start_at_once", while_erasing(store, url, "phone_verify_phone"))
+    assert not isinstance(run(store.count_and_open(shared, opening(), [quota], LIMITS, None)), Denied)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification), "the second of two"
+
+
+WAITS_FOR_US = """SELECT EXISTS (
+    SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"""
+
+
+def while_erasing(store: Any, url: str, table: str) -> Any:
+    """Return the start of a store that waits for an erasure of the phones, once."""
+    start_at_once, erasures = store._writes.start_at_once, iter([psycopg.connect(url)])
+
+    def commit(erasing: psycopg.Connection) -> None:
+        with erasing:
+            while not erasing.execute(WAITS_FOR_US).fetchone()[0]:
+                time.sleep(0.01)
+
+    def start(*arguments: Any, **named: Any) -> Any:
+        for erasing in erasures:
+            erasing.execute(f"DELETE FROM {table}")
+            threading.Thread(target=commit, args=[erasing]).start()
+        return start_at_once(*arguments, **named)
+
+    return start
 
 
 def after_erasing(store: Any, other: Any, tag: str) -> Any:

@@ -5,23 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from ...lifecycle import AttemptResult, Spent
 from ...limits import HOUR, Answering, Limits, TallyChange, add_failure
 from ...model import CLOCK_SLACK, CodeSource, Failures, Status, Verification, with_changes
-from ...policy import FAILURE_MEMORY, LONG_CODE, SEND_WINDOW, TALLIED_PER_ADDRESS, TALLY_HOURS
+from ...policy import FAILURE_MEMORY, LONG_CODE, SEND_WINDOW, SHORT_REST, TALLIED_PER_ADDRESS, TALLY_HOURS
 from ...purposes import DEFAULT_SERVICE, Budget
-from .values import FIELDS, TALLY_FIRST, series_range
+from .texts import Tables
+from .values import FIELDS, MICROSECOND, TALLY_FIRST, series_range
 
-_MICROSECOND = timedelta(microseconds=1)
-#: One time for the whole statement: the time that was compared is the one that is returned.
-_STATEMENT_TIME = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS bigint)"
-#: The time after waiting for the rows.
-_CLOCK = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"
 #: More wrong answers than a column holds.
 _UNLIMITED = 1 << 31
-_HOUR = HOUR // _MICROSECOND
+_HOUR = HOUR // MICROSECOND
 
 
 def may_be_ordinary(answering: Answering) -> bool:
@@ -57,67 +52,72 @@ def ordinary_spent(record: Verification, before: Failures | None, limits: Limits
     return Spent(AttemptResult.WRONG, with_changes(record, failures=failed), failed, tally)
 
 
-def spend_text(record: str, phone: str, counter: str, *, new_version: str = "", failures: str) -> str:
+def spend_text(tables: Tables) -> str:
     """Return the statement that consumes, compares and counts an ordinary attempt, by the rules of `lifecycle.spend`.
 
     It returns the record as written, and the phone's failures under its key before, as JSON. It returns no row if
-    the attempt is not ordinary; then it has compared nothing and written nothing. Ordinary is the first attempt at a
+    the attempt is not ordinary; then it has compared nothing and written nothing. If it has locked the rows, it has
+    waited for the disk all the same, as PostgreSQL does after a lock of a row. Ordinary is the first attempt at a
     code of ours, unless it is the last one: it neither meets nor causes a lockout, and the address and the site
     are below their limits. Whether the phone has failures does not matter, so that the time of an answer does not
     reveal it; on a trusted device it may.
 
-    Why it is atomic under READ COMMITTED: `FOR UPDATE` waits for other steps on the phone, locks the
-    newest version of both rows, the phone's first, and evaluates the conditions again for these
-    versions. What it returns is compared outside the subquery, so only after that, as is the time. The updates find
-    the rows in the statement's older snapshot, and follow them to the newest versions, which are
-    the locked ones: nobody else can have changed them.
+    Why it is atomic under READ COMMITTED: `FOR UPDATE` waits for other steps on the phone, and locks the
+    newest version of both rows, the phone's first. All that depends on the phone, the time too, is computed from what
+    it returns, so only after that. The updates find the rows in the statement's older snapshot, and follow them to
+    the newest versions, which are the locked ones: nobody else can have changed them.
 
-    The arguments are the names of the tables, an assignment that changes the version of the phone's
-    row `p` if an update alone does not, and the type of its failures.
+    Each `OFFSET 0` keeps PostgreSQL from moving a condition in front of the wait, and from repeating an expression
+    wherever its name stands: that took most of the statement's time.
     """
-    memory, window = FAILURE_MEMORY // _MICROSECOND, SEND_WINDOW // _MICROSECOND
+    record, phone, counter = tables.verification, tables.phone, tables.counter
+    failures = tables.casts.get("failures", "::text")
+    new_version = "version = p.version + 1," if tables.numbered else ""
+    memory, window, rest = (span // MICROSECOND for span in (FAILURE_MEMORY, SEND_WINDOW, SHORT_REST))
     first, beyond = series_range("short")
-    trusted, short = "(v.trusted::integer = 1)", "(v.short::integer = 1)"
-    budget = f"CASE v.service WHEN '{DEFAULT_SERVICE}' THEN '' ELSE v.service || '/' END || v.budget"
-    fields = {"tag": "held.tag", "read_at": "held.read_at"}
+    returned = ", ".join(f"{'held' if name in ('tag', 'read_at') else 'v'}.{name}" for name in FIELDS)
     return f"""\
 WITH held AS (
-  SELECT locked.*, encode(locked.code_digest, 'hex') = ANY(CAST(%(digests)s AS text[])) AS matches FROM (
-    SELECT p.tag, t.read_at, v.code_digest, v.expires_at, {trusted} AS trusted, k.key, f.*,
-      CASE WHEN {trusted} OR a.given >= {TALLIED_PER_ADDRESS} THEN NULL
-        WHEN {short} THEN 'short' WHEN v.code_length < {LONG_CODE} THEN 'long' END AS series
-    FROM (SELECT COALESCE(CAST(%(at)s AS bigint), {_STATEMENT_TIME}) AS read_at) AS t, {phone} AS p, {record} AS v,
-      LATERAL (SELECT {budget} || CASE WHEN {trusted} THEN '+trusted' ELSE '' END AS key) AS k,
-      LATERAL (SELECT CASE WHEN (p.failures::jsonb -> k.key ->> 1)::bigint > t.read_at
-        THEN p.failures::jsonb -> k.key END AS failed) AS e,
-      LATERAL (SELECT e.failed, COALESCE((e.failed ->> 3)::integer, 0) AS total,
-        COALESCE((e.failed ->> 4)::integer, 0) AS locks,
-        CASE (e.failed ->> 5)::bigint WHEN 0 THEN (e.failed ->> 0)::integer ELSE 0 END AS failing) AS f,
-      LATERAL (SELECT COALESCE((SELECT c.count FROM {counter} AS c
-        WHERE c.name = %(address)s AND c.ends_at > t.read_at), 0) AS given) AS a
+  SELECT locked.*, t.read_at, e.failed, f.*, encode(code_digest, 'hex') = ANY(CAST(%(digests)s AS text[])) AS matches,
+    CASE WHEN trusted OR given >= {TALLIED_PER_ADDRESS} THEN NULL
+      WHEN short THEN 'short' WHEN code_length < {LONG_CODE} THEN 'long' END AS series
+  FROM (
+    SELECT p.tag, p.failures::jsonb AS failures, b.*,
+      b.budget || CASE WHEN b.trusted THEN '+trusted' ELSE '' END AS key,
+      v.short::integer = 1 AS short, v.code_digest, v.code_length, v.created_at, v.expires_at
+    FROM {phone} AS p, {record} AS v, LATERAL (SELECT v.trusted::integer = 1 AS trusted,
+      CASE v.service WHEN '{DEFAULT_SERVICE}' THEN '' ELSE v.service || '/' END || v.budget AS budget) AS b
     WHERE p.tag = %(of_phone)s AND v.id = %(this)s AND v.binding = %(binding)s
-      AND (f.failed IS NULL OR jsonb_array_length(f.failed) = 6 AND (f.failed ->> 5)::bigint <= t.read_at)
-      AND f.failing + 1 < %(failures)s AND f.total + 1 < %(ceiling)s
-      AND NOT ({short} AND f.failing >= %(short_failures)s) AND NOT ({trusted} AND p.failures::jsonb ? ({budget}))
-      AND v.status IN ('{Status.PENDING}', '{Status.SENT}') AND v.attempts_left > 1
-      AND v.created_at - {CLOCK_SLACK // _MICROSECOND} <= t.read_at AND t.read_at < v.expires_at
+      AND v.status IN ('{Status.PENDING}', '{Status.SENT}') AND v.attempts_left > 1 AND v.mistakes = 0
       AND v.code_source IN ('{CodeSource.LOCAL}', '{CodeSource.PROVIDER}') AND v.code_digest IS NOT NULL
-      AND v.code_length = %(length)s AND v.mistakes = 0
+      AND v.code_length = %(length)s
       AND v.budget IN ('{Budget.SIGN_IN}', '{Budget.SIGNED_IN}', '{Budget.SECOND_FACTOR}')
-      AND ({trusted} OR a.given < %(most)s AND (NOT {short} OR %(short_per_day)s > (
-        SELECT COALESCE(SUM(c.count), 0) FROM {counter} AS c
-        WHERE c.name >= '{first}' AND c.name < '{beyond}' AND c.ends_at > t.read_at)))
-    FOR UPDATE OF p, v
-  ) AS locked
-  WHERE COALESCE(CAST(%(at)s AS bigint), {_CLOCK}) < locked.expires_at
+    OFFSET 0 FOR UPDATE OF p, v
+  ) AS locked,
+    LATERAL (SELECT COALESCE(CAST(%(at)s AS bigint), CASE WHEN tag IS NOT NULL THEN {tables.now} END) AS read_at
+      OFFSET 0) AS t,
+    LATERAL (SELECT CASE WHEN (failures -> key ->> 1)::bigint > read_at THEN failures -> key END AS failed
+      OFFSET 0) AS e,
+    LATERAL (SELECT COALESCE((failed ->> 3)::integer, 0) AS total, COALESCE((failed ->> 4)::integer, 0) AS locks,
+      CASE (failed ->> 5)::bigint WHEN 0 THEN (failed ->> 0)::integer ELSE 0 END AS failing OFFSET 0) AS f,
+    LATERAL (SELECT COALESCE((SELECT c.count FROM {counter} AS c
+      WHERE c.name = %(address)s AND c.ends_at > read_at), 0) AS given OFFSET 0) AS a
+  WHERE created_at - {CLOCK_SLACK // MICROSECOND} <= read_at AND read_at < expires_at
+    AND (failed IS NULL OR jsonb_array_length(failed) = 6 AND (failed ->> 5)::bigint <= read_at)
+    AND failing + 1 < %(failures)s AND total + 1 < %(ceiling)s
+    AND NOT (short AND failing >= %(short_failures)s AND read_at < (failed ->> 2)::bigint + {rest})
+    AND NOT (trusted AND failures ? budget)
+    AND (trusted OR given < %(most)s AND (NOT short OR %(short_per_day)s > (
+      SELECT COALESCE(SUM(c.count), 0) FROM {counter} AS c
+      WHERE c.name >= '{first}' AND c.name < '{beyond}' AND c.ends_at > read_at)))
 ), phone AS (
   UPDATE {phone} AS p SET {new_version}
     ends_at = CASE WHEN matches THEN p.ends_at ELSE GREATEST(p.ends_at, read_at + {memory}) END,
     failures = (
-      (SELECT COALESCE(jsonb_object_agg(o.key, o.value), '{{}}') FROM jsonb_each(p.failures::jsonb) AS o
+      (SELECT COALESCE(jsonb_object_agg(o.key, o.value), '{{}}') FROM jsonb_each(held.failures) AS o
         WHERE (o.value ->> 1)::bigint > read_at AND o.key <> held.key)
       || CASE WHEN matches THEN '{{}}' ELSE jsonb_build_object(
-        held.key, jsonb_build_array(failing + 1, read_at + {memory}, read_at, total + 1, locks, 0)) END)::{failures}
+        held.key, jsonb_build_array(failing + 1, read_at + {memory}, read_at, total + 1, locks, 0)) END){failures}
   FROM held WHERE p.tag = %(of_phone)s
 ), tally AS (
   INSERT INTO {counter} AS c (name, count, ends_at)
@@ -137,4 +137,4 @@ UPDATE {record} AS v SET attempts_left = v.attempts_left - 1,
   tallied_short = CASE WHEN NOT matches AND series = 'short' THEN 1 ELSE 0 END,
   tallied_long = CASE WHEN NOT matches AND series = 'long' THEN 1 ELSE 0 END
 FROM held WHERE v.id = %(this)s
-RETURNING {", ".join(fields.get(name, f"v.{name}") for name in FIELDS)}, held.failed::text"""
+RETURNING {returned}, held.failed::text"""

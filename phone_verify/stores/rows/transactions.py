@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import json
 import time
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
@@ -29,12 +27,11 @@ from ...conversions import Conversion
 from ...limits import Denied, Tally, Window
 from ...model import Failures, Verification
 from ..base import Place
+from .reads import ReadStatements
+from .texts import Statement, Tables
 from .values import READ_AT, Phone, failures_of, micros, record_of, time_of
 
 T = TypeVar("T")
-
-#: Runs on a DBAPI cursor with these named values, and returns the cursor.
-Statement: TypeAlias = Callable[..., Any]
 
 
 class Mode(Enum):
@@ -110,47 +107,6 @@ class Answered(NamedTuple):
     address: Window | None
     #: Those of the whole site; wrong answers to longer codes are left out.
     tally: Tally
-
-
-class ReadStatements(ABC):
-    """The statements that read, set by a subclass in the SQL of one database. Of a phone they read
-    its windows, failures, expiry and version.
-    """
-
-    #: Creates the phone's row if it is missing and locks it until the transaction ends.
-    hold: Statement
-    #: The server's time.
-    time: Statement
-    #: The server's time and `this` phone; returns a row also without a phone.
-    phone: Statement
-    #: The fields of `this` record, with the server's time as `read_at`, and the phone `of_phone`.
-    record: Statement
-    #: The same, locked: the phone first, as everywhere, so that no two steps deadlock.
-    held_record: Statement
-    #: Like these two, with the count and end of the counter `address`, and the tally's wrong
-    #: answers to short codes and right answers at the time `at`.
-    answer: Statement
-    held_answer: Statement
-    #: The records of `this` phone that had not expired at `since`.
-    siblings: Statement
-    #: At most `most` open records that have `line`, of a claim or of a code, and had not expired at
-    #: `since`.
-    waiting: Statement
-
-    def __init__(self) -> None:
-        self.places, self.conversions = cache(self.build_places), cache(self.build_conversions)
-
-    @abstractmethod
-    def build_places(self, count: int) -> Statement:
-        """Return the statement that reads the name, holder, request and response of those of this
-        many places that are taken at the time `at`, in the order of the names, and that time.
-        """
-
-    @abstractmethod
-    def build_conversions(self, count: int) -> Statement:
-        """Return the statement that reads the route, the counts, the time of the last change and the
-        time `at` of this many conversions.
-        """
 
 
 class Transaction:
@@ -254,7 +210,11 @@ class Transaction:
         values |= {"this": id, "of_phone": id[:TAG_LENGTH]}
         row: Sequence[Any] | None = None
         if self.holds:
+            asked = time.monotonic()
             row = read_held(self.cursor, **values).fetchone()
+            if row is not None and time.monotonic() - asked > _CLOCK_IS_EXACT:
+                # The server reads its time before it waits for the rows: a code may have expired meanwhile.
+                row = [*row[:READ_AT], *self._reads.time(self.cursor).fetchone(), *row[READ_AT + 1 :]]
         if row is None:
             row = read(self.cursor, **values).fetchone()
             if row is not None and self.holds:
@@ -327,6 +287,11 @@ class Transaction:
 
 class TransactionRunner(Protocol):
     """Runs steps on the connections of one database."""
+
+    @property
+    def tables(self) -> Tables:
+        """The tables in that database. May raise `StoreError`."""
+        ...
 
     def run(
         self,

@@ -21,7 +21,7 @@ _REQUEST = tuple(field.name for field in fields(Request))
 FIELDS = (*_REQUEST, *(field.name for field in fields(Verification) if field.name not in ("request", "failures")))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(time: datetime) -> int:
@@ -30,7 +30,7 @@ def micros(time: datetime) -> int:
 
 
 def time_of(micros: int) -> datetime:
-    return _EPOCH + micros * _MICROSECOND
+    return _EPOCH + micros * MICROSECOND
 
 
 _TIME, _FLAG, _NUMBER = (time_of, micros), (bool, int), (PhoneNumber, attrgetter("e164"))

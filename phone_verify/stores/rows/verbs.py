@@ -19,33 +19,28 @@ from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
 from ..base import KEPT_FOR, PURGE_PER_START, Place, Reservation, checked_keep
 from .answers import may_be_ordinary, ordinary_spent, ordinary_values
+from .texts import Table
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
-from .values import Phone, micros, tally_of, tally_rows, time_of
-from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements
+from .values import MICROSECOND, Phone, micros, tally_of, tally_rows, time_of
+from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements
 
 #: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
 #: long.
 BATCH = 500
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class RowStore:
-    """A store in SQL tables. Records are kept for `keep` after they expire.
+    """A store in SQL tables. Records are kept for `keep` after they expire."""
 
-    `writes` is called at the first step: on some databases the SQL depends on the server's version.
-    """
-
-    def __init__(self, transactions: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
-        self._transactions, self._make_writes = transactions, writes
+    def __init__(self, transactions: TransactionRunner, keep: timedelta) -> None:
+        self._transactions = transactions
         self._keep = checked_keep(keep)
-        #: Whether the next start purges; the first of a process does.
-        self._purges = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
-        #: The same for places.
-        self._purges_places = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
+        #: Whether the next start purges, and the next reservation; the first ones of a process do.
+        self._purges, self._purges_places = (cycle([True] + [False] * (STARTS_PER_PURGE - 1)) for _ in range(2))
 
     @cached_property
     def _writes(self) -> WriteStatements:
-        return self._make_writes()
+        return WriteStatements(self._transactions.tables)
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         step, mode = self._counting(quotas, now)
@@ -368,7 +363,7 @@ class RowStore:
         return self._transactions.run(step, now)
 
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
-        lasts = reservation.lasts // _MICROSECOND
+        lasts = reservation.lasts // MICROSECOND
         taken = {
             "name": reservation.names[0],
             "holder": reservation.holder,
@@ -406,7 +401,7 @@ class RowStore:
         held = {"this": reservation.names[0], "holder": reservation.holder}
 
         def step(tx: Transaction) -> bool:
-            writes, lasts = self._writes, KEPT_FOR // _MICROSECOND
+            writes, lasts = self._writes, KEPT_FOR // MICROSECOND
             kept = writes.keep_response(tx.cursor, **held, response=response, at=tx.given_time(), lasts=lasts)
             if kept.rowcount <= 0:
                 return False

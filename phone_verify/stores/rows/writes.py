@@ -9,56 +9,38 @@ same effect as if the process had died just before, which every flow must surviv
 synchronous write flushes them as well.
 """
 
+# ruff: noqa: S608 - only names of our own tables are formatted into the texts; values are always bound
+
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields
 from datetime import datetime, timedelta
-from enum import Enum
 from functools import cache
 from typing import Any
 
-from ...conversions import LONGEST_WAIT
+from ...conversions import DECAY, LONGEST_WAIT, MEMORY, MOST_COUNTED, SHORTEST_MEMORY
 from ...lifecycle import Opened
 from ...limits import Quota, Window
 from ...model import Verification
 from ..base import PURGE_PER_START
-from .transactions import Statement
-from .values import FIELDS, Phone, micros, stored_fields
+from .answers import spend_text
+from .texts import Statement, Table, Tables
+from .values import FIELDS, MICROSECOND, SERIES, TALLY_BEYOND, TALLY_FIRST, Phone, micros, stored_fields
 
 #: The columns that a receipt may change.
 RECEIPT = (
-    "status",
-    "channel",
-    "driver",
-    "code_source",
-    "key_id",
-    "generation",
-    "code_digest",
-    "code_length",
-    "short",
-    "attempts_left",
-    "expires_at",
-    "reference",
-    "line",
-    "caller_hint",
-    "acked_send",
-    "released_lines",
-    "resend_at",
-    "claim_driver",
-    "claim_reference",
-    "claim_line",
-    "claim_send",
-    "code_channel",
-)
+    "status", "channel", "driver", "code_source", "key_id", "generation", "code_digest", "code_length",
+    "short", "attempts_left", "expires_at", "reference", "line", "caller_hint", "acked_send", "released_lines",
+    "resend_at", "claim_driver", "claim_reference", "claim_line", "claim_send", "code_channel",
+)  # fmt: skip
 #: The limit for the wait of a change of conversions: a condition of PostgreSQL, which is evaluated
 #: before the row is locked, and a comment that MariaDB alone executes before the statement. MySQL
 #: can limit a wait only for the session, by two more statements.
-WAITS_SHORTLY = f"set_config('lock_timeout', '{LONGEST_WAIT // timedelta(milliseconds=1)}ms', true) IS NOT NULL"
-FOR_A_SHORT_TIME = f"/*M! SET STATEMENT max_statement_time={LONGEST_WAIT.total_seconds():g} FOR */ "
-#: The columns of a phone that a step changes.
-COUNTED = ("windows", "failures", "ends_at", "version")
+_WAITS_SHORTLY = f"set_config('lock_timeout', '{LONGEST_WAIT // timedelta(milliseconds=1)}ms', true) IS NOT NULL"
+_FOR_A_SHORT_TIME = f"/*M! SET STATEMENT max_statement_time={LONGEST_WAIT.total_seconds():g} FOR */ "
+#: For PostgreSQL: the commit of this statement does not wait for the disk.
+_WITHOUT_WAITING = "set_config('synchronous_commit', 'off', true)"
 CLOSED = ("status", "closed_at", "by_pair", "by_call", "attestation")
 ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
@@ -74,17 +56,6 @@ UNSET = {
 #: The stored fields that a start sets.
 STARTED = tuple(name for name in STORED if name not in UNSET)
 
-
-class Table(Enum):
-    """The tables."""
-
-    VERIFICATION = "verification"
-    PHONE = "phone"
-    COUNTER = "counter"
-    RESPONSE = "response"
-    CONVERSION = "conversion"
-
-
 #: A purge costs as much as the rest of a start, regardless of the number of rows: one start in
 #: several does it for all.
 STARTS_PER_PURGE = 4
@@ -96,92 +67,102 @@ _PURGED = {
 }
 
 
-class WriteStatements(ABC):
+class WriteStatements:
     """The statements that write, and how a step runs them on its cursor.
 
-    A subclass has the SQL of one database. It sets the statements that never vary, and builds those
-    that depend on fields, a table or a number of counters; each of these is built once.
+    Those that depend on fields, a table or a number of counters are made once for each.
     """
 
-    #: Whether a start, a count, and an answer with its tally are one statement each.
-    at_once = False
-    #: Whether an update of a record and its phone is one statement, guarded by the phone's version.
-    #: Otherwise it is two, and the step has locked the phone.
-    guarded = False
-    #: Whether every step that writes excludes all others anyway.
-    one_writer = False
-    #: Whether the version of a phone's row is the written one. If the database itself numbers the
-    #: versions of a row, the new one is known only from a statement that returns it.
-    numbered_by_us = True
-    #: Writes the counts of a phone whose row the step has locked.
-    write_phone: Statement
-    #: Spends an ordinary attempt, see `answers`; used only if `at_once`.
-    spend: Statement
-    #: Inserts a record that a start has made.
-    insert: Statement
-    #: Takes one from `this` counter, if its window ends `then`.
-    uncount: Statement
-    #: Deletes the records of `this` phone (none of its ids sorts after `beyond`).
-    erase_records: Statement
-    #: Deletes `this` phone.
-    erase_phone: Statement
-    #: Deletes the places of the phone with this `tag`.
-    erase_responses: Statement
-    #: Takes the place `name` until `lasts` microseconds after the time `at`, if it is free then.
-    take: Statement
-    #: Puts a `response` in the place `this` that has this `holder`, until `lasts` after `at`.
-    keep_response: Statement
-    #: Copies the place `this` that has this `holder` to the place `name`.
-    copy_response: Statement
-    #: Deletes the place `this` that has this `holder`.
-    release: Statement
-    #: Adds `sent` and `verified` to the conversions of this `route` at the time `at`, by the rule of
-    #: `Conversion.added`; None if the database may lack the exponential function.
-    add_conversion: Statement | None
-    #: Sets the conversions of this `route`, in a step that excludes all others.
-    put_conversion: Statement
+    def __init__(self, tables: Tables) -> None:
+        self._tables = t = tables
+        #: Whether a start, a count, and an answer with its tally are one statement each.
+        self.at_once = t.kind == "postgresql"
+        #: Whether every step that writes excludes all others anyway.
+        self.one_writer = t.kind == "sqlite"
+        #: Whether an update of a record and its phone is one statement, guarded by the phone's version.
+        #: Otherwise it is two, and the step has locked the phone.
+        self._guarded = self.at_once or (t.numbered and not self.one_writer)
+        names = ("tag", *t.counted)
+        #: Writes the counts of a phone whose row the step has locked.
+        self.write_phone = t.prepared(t.upsert(Table.PHONE, names, [t.values(names)], t.counted))
+        unset = [constant + t.casts.get(name, "") for name, constant in UNSET.items()]
+        started = [name for name in STARTED if t.tagged or name != "tag"]
+        self._insert = f"INSERT INTO {t.verification} ({', '.join((*started, *UNSET))})"
+        self._started = ", ".join((t.values(started), *unset))
+        #: Inserts a record that a start has made.
+        self.insert = t.prepared(f"{self._insert} VALUES ({self._started})")
+        if self.at_once:
+            #: Spends an ordinary attempt, see `answers`.
+            self.spend = t.prepared(spend_text(t))
+        #: Takes one from `this` counter, if its window ends `then`.
+        self.uncount = t.prepared(
+            f"UPDATE {t.counter} SET count = count - 1 WHERE name = %(this)s AND ends_at = %(then)s AND count > 0"
+        )
+        #: Deletes the records of `this` phone, the phone, and the places that have this tag.
+        self.erase_records = t.prepared(f"DELETE FROM {t.verification} WHERE {t.of_phone}")
+        self.erase_phone = t.prepared(f"DELETE FROM {t.phone} WHERE tag = %(this)s")
+        self.erase_responses = t.prepared(f"DELETE FROM {t.response} WHERE tag = %(this)s")
+        #: Takes the place `name` until `lasts` microseconds after the time `at`, if it is free then.
+        self.take = t.prepared(self._take_text())
+        held = "name = %(this)s AND holder = %(holder)s"
+        #: Puts a `response` in the place `this` that has this `holder`, until `lasts` after `at`.
+        self.keep_response = t.prepared(
+            f"UPDATE {t.response} SET response = %(response)s, ends_at = {t.time_given} + %(lasts)s "
+            f"WHERE {held} AND ends_at > {t.time_given}"
+        )
+        #: Copies the place `this` that has this `holder` to the place `name`.
+        self.copy_response = t.prepared(
+            f"INSERT INTO {t.response} (name, holder, request, tag, response, ends_at) "
+            f"SELECT %(name)s, holder, request, tag, response, ends_at FROM {t.response} WHERE {held}"
+        )
+        #: Deletes the place `this` that has this `holder`.
+        self.release = t.prepared(f"DELETE FROM {t.response} WHERE {held}")
+        #: Adds `sent` and `verified` to the conversions of this `route` at the time `at`; None if the database may lack
+        #: the exponential function.
+        self.add_conversion = None if t.kind == "sqlite" else t.prepared(self._add_conversion_text())
+        names = ("route", "sent", "verified", "changed_at")
+        #: Sets the conversions of this `route`, in a step that excludes all others.
+        self.put_conversion = t.prepared(t.upsert(Table.CONVERSION, names, [t.values(names)], names[1:]))
+        self._update, self._guarded_update = cache(self._update_statement), cache(self._guarded_statement)
+        self._start, self._tally = cache(self._start_statement), cache(self._tally_statement)
+        self._counters, self._count = cache(self._counter_statements), cache(self._count_statement)
+        self._purge = cache(self._purge_statements)
 
-    def __init__(self) -> None:
-        self._update, self._guarded_update = cache(self.build_update), cache(self.build_guarded_update)
-        self._tally, self._purge = cache(self.build_tally), cache(self.build_purge)
-        self._start = cache(lambda purges: self.build_start(_PURGED if purges else {}))
-        self._counters, self._count = cache(self.build_counters), cache(self.build_count)
+    def _take_text(self) -> str:
+        """Return a statement that inserts a place, or takes one that has ended; any other is left unchanged."""
+        t = self._tables
+        changed = ("holder", "request", "tag", "response", "ends_at")
+        insert = (
+            f"INSERT INTO {t.response} (name, {', '.join(changed)}) "
+            f"VALUES (%(name)s, %(holder)s, %(request)s, %(tag)s, NULL, {t.time_given} + %(lasts)s) "
+            f"{t.on_conflict('name')}"
+        )
+        ended = f"{t.response}.ends_at <= {t.time_given}"
+        if t.kind == "mysql":
+            # `ends_at` last: the assignments before it read its old value.
+            return f"{insert} {', '.join(f'{name} = IF({ended}, {t.new(name)}, {name})' for name in changed)}"
+        return f"{insert} {t.new_values(changed)} WHERE {ended}"
 
-    @abstractmethod
-    def build_update(self, names: tuple[str, ...]) -> Statement:
-        """Return the statement that writes these fields of `this` record."""
-
-    @abstractmethod
-    def build_guarded_update(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
-        """Return the statement that also writes the counts of its phone, and `tallies` counters of
-        the tally if `at_once`; used only if `guarded`.
-        """
-
-    @abstractmethod
-    def build_tally(self, count: int) -> Statement:
-        """Return the statement that changes this many counters of the tally."""
-
-    @abstractmethod
-    def build_start(self, purged: Mapping[Table, int]) -> Statement:
-        """Return the statement that writes a start, purges rows of these tables and returns the
-        phone's new version; used only if `at_once`.
-        """
-
-    @abstractmethod
-    def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:
-        """Return the statement that deletes at most `most` rows of a table that expired before
-        `before`, the oldest first; or the one that deletes `this` row, and one that finds them.
-        """
-
-    @abstractmethod
-    def build_counters(self, count: int) -> tuple[Statement, Statement, Statement]:
-        """Return the statements that lock, read and write this many counters."""
-
-    @abstractmethod
-    def build_count(self, quotas: int, gates: int) -> Statement:
-        """Return the statement that counts this many quotas, with this many gates; used only if
-        `at_once`.
-        """
+    def _add_conversion_text(self) -> str:
+        """Return a statement that inserts a conversion, or adds to it by the rule of `Conversion.added`."""
+        t, mysql = self._tables, self._tables.kind == "mysql"
+        passed = f"GREATEST({t.time_given} - {t.conversion}.changed_at, 0)"
+        in_memory = f"LEAST({1 / MEMORY:.17e}, {passed} * {MICROSECOND / SHORTEST_MEMORY:.17e})"
+        left = f"EXP(-({passed} * {MICROSECOND / DECAY:.17e} + {in_memory}))"
+        sent, verified = (
+            f"{column} = CASE WHEN {t.conversion}.{column} BETWEEN 0 AND {MOST_COUNTED:.17e} "
+            f"THEN {t.conversion}.{column} ELSE 0 END * {left} + {t.new(column)}"
+            for column in ("sent", "verified")
+        )
+        route = "%(route)s" if mysql else f"CASE WHEN {_WAITS_SHORTLY} THEN %(route)s END"
+        # The counts may lose their last changes: a flush for each order would only make the row hotter.
+        # `changed_at` last: in MySQL the assignments before it read its old value.
+        return (
+            f"{_FOR_A_SHORT_TIME if mysql else ''}INSERT INTO {t.conversion} (route, sent, verified, changed_at) "
+            f"VALUES ({route}, %(sent)s, %(verified)s, {t.time_given}) {t.on_conflict('route')} {sent}, {verified}, "
+            f"changed_at = GREATEST({t.conversion}.changed_at, {t.new('changed_at')})"
+            f"{'' if mysql else f' RETURNING {_WITHOUT_WAITING}'}"
+        )
 
     def update(
         self,
@@ -199,7 +180,7 @@ class WriteStatements(ABC):
         """
         values = stored_fields(record, names) | {"this": record.id}
         tallied = _tallied(tally, at) if tally else {}
-        if self.guarded:
+        if self._guarded:
             statement = self._guarded_update(names, len(tally) if self.at_once else 0, durable=durable)
             values |= tallied if self.at_once else {}
             if statement(cursor, of_phone=phone.tag, **phone.row(at), **values).rowcount <= 0:
@@ -212,13 +193,61 @@ class WriteStatements(ABC):
             self._tally(len(tally))(cursor, **tallied)
         return True
 
+    def _update_text(self, names: Iterable[str], source: str = "") -> str:
+        t = self._tables
+        return f"UPDATE {t.verification} SET {t.changes(names)}{source} WHERE id = %(this)s"
+
+    def _update_statement(self, names: tuple[str, ...]) -> Statement:
+        """Return the statement that writes these fields of `this` record."""
+        return self._tables.prepared(self._update_text(names))
+
+    def _guarded_statement(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
+        """Return the statement that also writes the counts of its phone, unless its version has changed, and on
+        PostgreSQL `tallies` counters of the tally.
+        """
+        t = self._tables
+        as_read = f"p.tag = %(of_phone)s AND {t.version} = %(old_version)s"
+        if t.kind == "mysql":
+            # One UPDATE of two tables; they are locked in the order in which they are named.
+            return t.prepared(
+                f"UPDATE {t.phone} AS p, {t.verification} AS v "
+                f"SET {t.changes(names, 'v.')}, {t.changes(t.counted, 'p.')} WHERE v.id = %(this)s AND {as_read}"
+            )
+        tally = f", tally AS ({self._tally_text(tallies, held=True)})" if tallies else ""
+        returning = "" if durable else f" RETURNING {_WITHOUT_WAITING}"
+        return t.prepared(
+            f"WITH held AS (UPDATE {t.phone} AS p SET {t.changes(t.counted)} WHERE {as_read} RETURNING p.tag){tally} "
+            f"{self._update_text(names, ' FROM held')}{returning}"
+        )
+
+    def _tally_text(self, count: int, *, held: bool = False) -> str:
+        """Return a statement that increases `count` counters, or restarts those that have expired.
+
+        With `held`, for PostgreSQL, only if the CTE `held` has a row.
+        """
+        t = self._tables
+        rows = [f"%(tally_name{n})s, %(tally_change{n})s, %(tally_ends_at{n})s" for n in range(count)]
+        values = (
+            " UNION ALL ".join(f"SELECT {row} FROM held" for row in rows) if held else f"VALUES ({'), ('.join(rows)})"
+        )
+        ended = f"{t.counter}.ends_at <= %(tally_at)s"
+        # In MySQL the order matters: the second assignment sees the value written by the first.
+        return (
+            f"INSERT INTO {t.counter} (name, count, ends_at) {values} {t.on_conflict('name')} "
+            f"count = CASE WHEN {ended} THEN {t.new('count')} ELSE {t.counter}.count + {t.new('count')} END, "
+            f"ends_at = CASE WHEN {ended} THEN {t.new('ends_at')} ELSE {t.counter}.ends_at END"
+        )
+
+    def _tally_statement(self, count: int) -> Statement:
+        return self._tables.prepared(self._tally_text(count))
+
     def start(self, cursor: Any, phone: Phone, opened: Opened, at: datetime, before: datetime, *, purges: bool) -> bool:
         """Write the counts of a locked phone, its new record, and the ends of others; purge some
         rows that expired before `before`.
         """
         row = phone.row(at)
         self.write_phone(cursor, **row)
-        phone.version = row["version"] if self.numbered_by_us else None
+        phone.version = row["version"] if self._tables.numbered else None
         for ended in opened.ended:
             self._update(CLOSED)(cursor, this=ended.id, **stored_fields(ended, CLOSED))
         self.insert(cursor, **stored_fields(opened.record, STARTED))
@@ -241,6 +270,29 @@ class WriteStatements(ABC):
             (phone.version,) = written
         return written is not None
 
+    def _start_statement(self, purges: bool) -> Statement:
+        """Return the statement that writes a start, purges and returns the phone's new version; for PostgreSQL."""
+        t, names = self._tables, self._tables.counted
+        # With its type: PostgreSQL would infer two for a value that is inserted and compared, and is sent once.
+        tag = "%(tag)s::varchar"
+        # Not if the phone that was read has been erased. Locked, to wait for an erasure that is not committed yet: its
+        # phone is there for this statement, and gone when the insert has waited for it.
+        kept = f"%(old_version)s = -1 OR EXISTS (SELECT 1 FROM {t.phone} WHERE tag = {tag} FOR UPDATE)"
+        held = (
+            f"INSERT INTO {t.phone} AS p (tag, {', '.join(names)}) SELECT {tag}, {t.values(names)} WHERE {kept} "
+            f"{t.on_conflict('tag')} {t.new_values(names)} WHERE {t.version} = %(old_version)s "
+            f"RETURNING {t.version} AS version"
+        )
+        parts = [f"held AS ({held})"]
+        for table, most in _PURGED.items() if purges else ():
+            # This phone's own row may have expired; it is written here and must not be deleted too.
+            mine = f" AND tag <> {tag}" if table is Table.PHONE else ""
+            # A literal, not a parameter: a plan that does not know how few rows are needed scans the whole table.
+            purged = self._delete_text(table, self._old_text(table, str(most), mine))
+            parts.append(f"old_{table.value} AS ({purged})")
+        start = f"{self._insert} SELECT {self._started} FROM held"
+        return t.prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
+
     def purge(self, cursor: Any, table: Table, before: datetime, most: int) -> int:
         """Delete at most `most` rows of a table that expired before `before`; return how many."""
         delete, find = self._purge(table)
@@ -250,6 +302,34 @@ class WriteStatements(ABC):
         for (key,) in keys:
             delete(cursor, this=key)
         return len(keys)
+
+    def _purge_statements(self, table: Table) -> tuple[Statement, Statement | None]:
+        """Return the statement that deletes at most `most` rows of a table that expired before `before`, the oldest
+        first; or the one that deletes `this` row, and one that finds them.
+        """
+        t, (name, key, _) = self._tables, self._tables.parts(table)
+        old = self._old_text(table, "%(most)s")
+        if t.kind == "mysql":  # does not support LIMIT inside IN
+            return t.prepared(f"DELETE FROM {name} WHERE {key} = %(this)s"), t.prepared(old)
+        return t.prepared(self._delete_text(table, old)), None
+
+    def _old_text(self, table: Table, limit: str, condition: str = "") -> str:
+        """Return a query for the keys of expired rows, the oldest first. Rows locked by a step are skipped."""
+        name, key, expiry = self._tables.parts(table)
+        locking = " FOR UPDATE SKIP LOCKED" if self._tables.skips_locked else ""
+        return (
+            f"SELECT {key} FROM {name} WHERE {expiry} <= %(before)s{condition} ORDER BY {expiry} LIMIT {limit}{locking}"
+        )
+
+    def _delete_text(self, table: Table, rows: str) -> str:
+        """Return a statement that deletes these rows, which it reads once.
+
+        PostgreSQL may read a query inside `IN` again for each row. Each time `FOR UPDATE` skips the rows that this
+        statement has deleted, so it would delete more than the limit.
+        """
+        name, key, _ = self._tables.parts(table)
+        among = f"= ANY(ARRAY({rows}))" if self._tables.kind == "postgresql" else f"IN ({rows})"
+        return f"DELETE FROM {name} WHERE {key} {among}"
 
     def hold_counters(self, cursor: Any, names: Sequence[str]) -> None:
         """Lock these counters. Names are given in order, so that no two steps deadlock."""
@@ -271,6 +351,17 @@ class WriteStatements(ABC):
         ends = _numbered("ends_at", [micros(window.ends_at) for window in windows])
         write(cursor, **_numbered("name", names), **counts, **ends)
 
+    def _counter_statements(self, count: int) -> tuple[Statement, Statement, Statement]:
+        """Return the statements that lock, read and write this many counters."""
+        t, names, columns = self._tables, [f"%(name{n})s" for n in range(count)], ("name", "count", "ends_at")
+        full = [f"{name}, %(count{n})s, %(ends_at{n})s" for n, name in enumerate(names)]
+        hold = t.upsert(Table.COUNTER, columns, [f"{name}, 0, 0" for name in names], ["name"])
+        each = f"SELECT name, count, ends_at, {t.now} FROM {t.counter} WHERE name"
+        # With OR, SQLite would collect the rows in a temporary table.
+        read = f"{each} IN ({', '.join(names)}) UNION ALL {each} >= '{TALLY_FIRST}' AND name < '{TALLY_BEYOND}'"
+        write = t.upsert(Table.COUNTER, columns, full, ["count", "ends_at"])
+        return t.prepared(hold), t.prepared(read), t.prepared(write)
+
     def count_at_once(
         self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], tag: str, now: datetime | None
     ) -> Sequence[Sequence[Any]]:
@@ -288,6 +379,26 @@ class WriteStatements(ABC):
         count = self._count(len(quotas), len(gates))
         rows: Sequence[Sequence[Any]] = count(cursor, **values, tag=tag, at=micros(now) if now else None).fetchall()
         return rows
+
+    def _count_statement(self, quotas: int, gates: int) -> Statement:
+        """Return the statement that counts this many quotas, with this many gates; for PostgreSQL."""
+        t, names = self._tables, [f"%(name{n})s" for n in range(quotas)]
+        room = " OR ".join(f"name = {name} AND count < %(limit{n})s" for n, name in enumerate(names))
+        full = " OR ".join(f"name = %(gate{n})s AND count >= %(most{n})s" for n in range(gates))
+        allowed = (
+            f" AND NOT EXISTS (SELECT 1 FROM {t.counter} WHERE ({full}) AND ends_at > {t.time_given})" if gates else ""
+        )
+        of_phone = [
+            f"(SELECT {column} FROM {t.phone} AS p WHERE p.tag = %(tag)s)"
+            for column in ("p.windows", "p.failures", "p.ends_at", t.version)
+        ]
+        # Nothing is sent before the start is written, which does wait for the disk.
+        return t.prepared(
+            f"WITH held AS (SELECT name FROM {t.counter} WHERE ({room}) AND ends_at > {t.time_given} "
+            f"ORDER BY name FOR UPDATE) UPDATE {t.counter} SET count = count + 1 "
+            f"WHERE name IN ({', '.join(names)}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
+            f"RETURNING name, ends_at, {t.now}, {_WITHOUT_WAITING}, {', '.join((*map(t.tallied, SERIES), *of_phone))}"
+        )
 
 
 def _tallied(rows: Sequence[tuple[str, int, int]], at: datetime) -> dict[str, object]:

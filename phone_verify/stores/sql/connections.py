@@ -11,13 +11,14 @@ from functools import cache
 import sqlalchemy as sa
 
 from ...errors import StoreError
-from .engine import WAIT
+from .engine import IDLE, WAIT
 
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
 #: For one transaction behind a pooler, which keeps no settings of a session and no plans.
 BEGIN_POOLED = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{WAIT}s'; "
-    f"SET LOCAL statement_timeout = '{WAIT}s'; SET LOCAL jit = off"
+    f"SET LOCAL statement_timeout = '{WAIT}s'; SET LOCAL idle_in_transaction_session_timeout = '{IDLE}s'; "
+    "SET LOCAL jit = off"
 )
 
 
@@ -77,7 +78,10 @@ class Connections:
         """Close the connections that are not in use.
 
         That to an SQLite file stays open while a step of another thread lasts, as it may at the end of a process.
+        Inherited ones stay open for the parent.
         """
+        if self._pid != os.getpid():
+            self.after_fork_in_child()
         if self.server or self._gate.acquire(timeout=_WAIT_TO_CLOSE):
             try:
                 self._close_all()

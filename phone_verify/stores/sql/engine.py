@@ -19,6 +19,9 @@ from .options import NO_POOLER, TRANSACTION, read_options
 #: Time-outs for a connection, a lock and a response, in seconds.
 WAIT = 5
 
+#: Seconds until the server ends a transaction without statements: its process hangs.
+IDLE = 2 * WAIT
+
 #: By scheme: SQLAlchemy's name for it and the required extras.
 _SCHEMES = {
     "sqlite": ("sqlite", "sql"),
@@ -29,7 +32,7 @@ _SCHEMES = {
 #: more than it saves.
 _POSTGRESQL_SETTINGS = (
     f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan -c jit=off "
-    r"-c default_transaction_isolation=read\ committed"
+    rf"-c default_transaction_isolation=read\ committed -c idle_in_transaction_session_timeout={IDLE}s"
 )
 
 

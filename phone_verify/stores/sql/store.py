@@ -12,7 +12,6 @@ from ..rows.verbs import RowStore
 from .engine import engine_of
 from .schema import Schema
 from .transactions import EngineTransactionRunner
-from .writes import EngineWrites
 
 _MAKES_TABLES = "phone-verify schema"
 
@@ -42,7 +41,7 @@ class SqlStore(RowStore):
         self._transactions: EngineTransactionRunner = EngineTransactionRunner(
             engine, Schema(engine).ready if create_tables else lambda: None, makes_tables
         )
-        super().__init__(self._transactions, lambda: EngineWrites(engine.dialect), keep)
+        super().__init__(self._transactions, keep)
 
     @classmethod
     def from_url(

@@ -1,4 +1,4 @@
-"""The tables of the SQL store."""
+"""The tables of the SQL store, for SQLAlchemy and migrations, and for the statements."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
 from ...codes import TAG_LENGTH
+from ...errors import ConfigurationError
+from ..rows.texts import KINDS, Tables
 
 
 def _text(length: int) -> sa.String:
@@ -122,3 +124,33 @@ RESPONSE = sa.Table(
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
+
+#: What the drivers take in place of a value, by their `paramstyle`.
+_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": None}
+
+
+def row_tables(dialect: sa.Dialect) -> Tables:
+    """Return the tables as the statements name them, in the database of a dialect.
+
+    Raises `ConfigurationError` for a database or a driver for which there are no statements.
+    """
+    kind = "mysql" if dialect.name == "mariadb" else dialect.name
+    if kind not in KINDS:
+        raise ConfigurationError(f"The SQL store supports SQLite, PostgreSQL, MariaDB and MySQL, not {dialect.name}")
+    if dialect.paramstyle not in _PLACEHOLDERS:
+        raise ConfigurationError(
+            "The SQL store supports drivers that take values as ?, %s or %(name)s; the paramstyle of this engine, "
+            f"with {dialect.driver}, is {dialect.paramstyle!r}"
+        )
+    return Tables(
+        kind,
+        verification=VERIFICATION.name,
+        phone=PHONE.name,
+        counter=COUNTER.name,
+        response=RESPONSE.name,
+        conversion=CONVERSION.name,
+        placeholder=_PLACEHOLDERS[dialect.paramstyle],
+        numbered=True,
+        tagged=False,
+        skips_locked=kind != "sqlite",
+    )

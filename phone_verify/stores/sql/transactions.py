@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from ...errors import StoreError
 from ...limits import Denied
+from ..rows.reads import ReadStatements
 from ..rows.transactions import ConcurrentUpdate, Mode, StartCache, Transaction, run_with_fallback
 from .connections import Connections, is_pooled
 from .engine import DEADLOCKS, WAIT, code_of, name_of
-from .statements import EngineReads
+from .tables import row_tables
 
 T = TypeVar("T")
 
@@ -30,7 +31,8 @@ class EngineTransactionRunner:
         self.engine = engine
         self._makes_tables = makes_tables
         self._connections = Connections(engine)
-        self._reads, self._memory = EngineReads(engine.dialect), StartCache()
+        self.tables = row_tables(engine.dialect)
+        self._reads, self._memory = ReadStatements(self.tables), StartCache()
         self._prepare: Callable[[], None] | None = prepare
 
     def own(self) -> Callable[[], None]:

@@ -1,0 +1,166 @@
+"""What the texts of SQL need to know of a store's tables, and how a text runs on a cursor.
+
+The statements are written once for all stores in SQL tables (`reads`, `writes`, `answers`), as texts with named
+values, `%(tag)s`. What differs between the stores and their databases are the values of `Tables`; the columns have the
+same names in every store.
+"""
+
+# ruff: noqa: S608 - only names of our own tables are formatted into the texts; values are always bound
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+from .values import series_range
+
+#: Runs on a DBAPI cursor with these named values, and returns the cursor.
+Statement: TypeAlias = Callable[..., Any]
+
+_NAMED = re.compile(r"%\((\w+)\)s")
+#: The server's time in microseconds, taken when the statement runs, not when its transaction began. On SQLite a step
+#: takes the time of the process.
+_SERVER_TIME = {
+    "sqlite": "0",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+#: The databases for which the statements are written; MariaDB is `mysql`.
+KINDS = tuple(_SERVER_TIME)
+
+
+class Table(Enum):
+    """The tables."""
+
+    VERIFICATION = "verification"
+    PHONE = "phone"
+    COUNTER = "counter"
+    RESPONSE = "response"
+    CONVERSION = "conversion"
+
+
+#: By table: the primary key, and the column with the time from which a row may be purged.
+_KEYS = {
+    Table.VERIFICATION: ("id", "expires_at"),
+    Table.PHONE: ("tag", "ends_at"),
+    Table.COUNTER: ("name", "ends_at"),
+    Table.RESPONSE: ("name", "ends_at"),
+    Table.CONVERSION: ("route", "changed_at"),
+}
+
+
+class Prepared:
+    """A statement with named values that runs on a DBAPI cursor and returns it.
+
+    With a `placeholder` the cursor gets the values in the order of the text, otherwise by their names: then a value
+    that occurs twice is sent once.
+    """
+
+    def __init__(self, text: str, placeholder: str | None) -> None:
+        self._order = None if placeholder is None else _NAMED.findall(text)
+        self._text = text if placeholder is None else _NAMED.sub(placeholder, text)
+
+    def __call__(self, cursor: Any, **values: Any) -> Any:
+        cursor.execute(self._text, values if self._order is None else list(map(values.__getitem__, self._order)))
+        return cursor
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a store: the values by which its statements differ from those of another store."""
+
+    #: One of `KINDS`.
+    kind: str
+    #: The names, quoted if necessary.
+    verification: str
+    phone: str
+    counter: str
+    response: str
+    conversion: str
+    #: What the driver takes in place of a value; None for a driver that takes values by name, as `%(tag)s`.
+    placeholder: str | None
+    #: Whether a phone has a column `version`, in which each step writes a new number. PostgreSQL has a version of each
+    #: row anyway; elsewhere a phone without that column must be locked.
+    numbered: bool
+    #: Whether a record has a column `tag`. Otherwise the tag begins its id, so the primary key finds a phone's records.
+    tagged: bool
+    #: Whether the database can skip rows that another step has locked.
+    skips_locked: bool
+    #: By column, the cast that a value needs; for PostgreSQL.
+    casts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> Sequence[str]:
+        """The columns of a phone that a step changes."""
+        return ("windows", "failures", "ends_at", *(["version"] if self.numbered else []))
+
+    @property
+    def version(self) -> str:
+        """The version of the phone's row `p`; a constant if a lock excludes concurrent steps."""
+        if self.numbered:
+            return "p.version"
+        return "p.xmin::text::bigint" if self.kind == "postgresql" else "0"
+
+    @property
+    def of_phone(self) -> str:
+        """The condition for the records of `this` phone; none of its ids sorts after `beyond`."""
+        return "tag = %(this)s" if self.tagged else "id >= %(this)s AND id < %(beyond)s"
+
+    @property
+    def now(self) -> str:
+        """The server's time."""
+        return _SERVER_TIME[self.kind]
+
+    @property
+    def time_given(self) -> str:
+        """The time `at`, or the server's if that is NULL."""
+        return f"COALESCE(%(at)s, {self.now})"
+
+    def parts(self, table: Table) -> tuple[str, str, str]:
+        """Return the name of a table, its key, and the column with the time from which a row may be purged."""
+        name: str = getattr(self, table.value)
+        return name, *_KEYS[table]
+
+    def tallied(self, series: str) -> str:
+        """Return an expression for the sum of a series of the tally at the time `at`."""
+        first, beyond = series_range(series)
+        return (
+            f"(SELECT COALESCE(SUM(c.count), 0) FROM {self.counter} AS c "
+            f"WHERE c.name >= '{first}' AND c.name < '{beyond}' AND c.ends_at > {self.time_given})"
+        )
+
+    def values(self, names: Iterable[str]) -> str:
+        """Return the values of these columns, as a list."""
+        return ", ".join(f"%({name})s{self.casts.get(name, '')}" for name in names)
+
+    def changes(self, names: Iterable[str], prefix: str = "") -> str:
+        """Return assignments that write these columns; the prefix names their table."""
+        return ", ".join(f"{prefix}{name} = {self.values([name])}" for name in names)
+
+    def new(self, name: str) -> str:
+        """Return the value of a column that an upsert would insert.
+
+        MySQL prefers an alias since version 8.0.19, which MariaDB does not know.
+        """
+        return f"VALUES({name})" if self.kind == "mysql" else f"excluded.{name}"
+
+    def new_values(self, names: Iterable[str]) -> str:
+        """Return assignments that update these columns to what an upsert would insert."""
+        return ", ".join(f"{name} = {self.new(name)}" for name in names)
+
+    def on_conflict(self, key: str) -> str:
+        """Return the beginning of the assignments of an upsert."""
+        return "ON DUPLICATE KEY UPDATE" if self.kind == "mysql" else f"ON CONFLICT ({key}) DO UPDATE SET"
+
+    def upsert(self, table: Table, names: Iterable[str], rows: Iterable[str], changed: Iterable[str]) -> str:
+        """Return an insert of rows that updates these columns of existing ones; either way they are locked."""
+        name, key, _ = self.parts(table)
+        insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({'), ('.join(rows)})"
+        return f"{insert} {self.on_conflict(key)} {self.new_values(changed)}"
+
+    def prepared(self, text: str) -> Statement:
+        """Return the statement of a text, for the driver of this database."""
+        return Prepared(text, self.placeholder)
