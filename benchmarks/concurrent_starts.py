@@ -49,17 +49,19 @@ def figures(starts: int = 500, waves: int = 4, parts: tuple[str, ...] = ("core",
     servers = Servers.found()
     bar, mark = (5.0 if starts <= 500 else None), (3.0 if starts >= 2000 else None)
     with ExitStack() as stack:
-        provider = stack.enter_context(_provider())
+        dsn = stack.enter_context(provider())
         stores = {"memory": "memory:"} if "core" in parts else {}
         if servers.redis:
             stores["redis"] = stack.enter_context(servers.fresh_redis())
+        if servers.postgresql:
+            stores["postgresql"] = stack.enter_context(servers.fresh_postgresql())
         for name, store in stores.items():
             if "core" in parts:
-                yield _figure(f"core, {name}", starts, _in_process(provider, store, starts, waves), bar, mark)
+                yield _figure(f"core, {name}", starts, in_process(core, dsn, store, starts, waves), bar, mark)
         if "django" in parts:
             for name, store in {"SQLite by the ORM": "orm:", **stores}.items():
                 if name != "memory":  # Django reports several processes for every ASGI server
-                    yield _figure(f"Django, {name}", starts, _on_django(provider, store, starts, waves), bar, mark)
+                    yield _figure(f"Django, {name}", starts, on_django(dsn, store, starts, waves), bar, mark)
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,10 @@ def _figure(what: str, starts: int, waves: list[Wave], bar: float | None, mark: 
 
 
 #: Starts for a phone, and returns its status or what went wrong.
-_Start = Callable[[str], Coroutine[Any, Any, str]]
+Start = Callable[[str], Coroutine[Any, Any, str]]
 
 
-async def _wave(start: _Start, phones: Iterator[str], starts: int) -> list[tuple[float, str]]:
+async def _wave(start: Start, phones: Iterator[str], starts: int) -> list[tuple[float, str]]:
     async def timed(phone: str) -> tuple[float, str]:
         began = time.perf_counter()
         try:
@@ -110,16 +112,15 @@ async def _wave(start: _Start, phones: Iterator[str], starts: int) -> list[tuple
     return await asyncio.gather(*(timed(next(phones)) for _ in range(starts)))
 
 
-def _phones() -> Iterator[str]:
-    return (f"+98912{number:07}" for number in range(10**7))
-
-
 # The provider: a process that accepts after a second.
 
 
 class _Late(asyncio.Protocol):
     _transport: asyncio.Transport
     _received = b""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -131,25 +132,27 @@ class _Late(asyncio.Protocol):
         lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
         if end and len(body) >= int(lengths[0]):
             self._received = b""
-            asyncio.get_running_loop().call_later(_SECONDS, self._answer)
+            asyncio.get_running_loop().call_later(self._seconds, self._answer)
 
     def _answer(self) -> None:
         if not self._transport.is_closing():
             self._transport.write(_REPLY)
 
 
-def _provide(listening: socket.socket) -> None:
+def _provide(listening: socket.socket, seconds: float) -> None:
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(_Late, sock=listening, backlog=4096)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Late(seconds), sock=listening, backlog=4096)
         await server.serve_forever()
 
     asyncio.run(serve())
 
 
 @contextmanager
-def _provider() -> Iterator[str]:
+def provider(seconds: float = _SECONDS) -> Iterator[str]:
+    """Run a provider that accepts each order after these seconds; return its DSN."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
-        process = _SPAWN.Process(target=_provide, args=(listening,), daemon=True)
+        process = _SPAWN.Process(target=_provide, args=(listening, seconds), daemon=True)
         process.start()
         try:
             yield f"amoot://TOKEN@127.0.0.1:{listening.getsockname()[1]}?tls=off"
@@ -161,28 +164,31 @@ def _provider() -> Iterator[str]:
 # The core.
 
 
-def _in_process(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
+def in_process(starting: Callable[..., list[Wave]], dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
+    """Return the waves of a function that starts them in a new process."""
     with _SPAWN.Pool(1) as pool:
-        return pool.apply(_core, (dsn, store, starts, waves))
+        return pool.apply(starting, (dsn, store, starts, waves))
 
 
-def _core(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
+def core(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
+    """Return the waves of the core alone, in this process."""
     from phone_verify import PhoneNumber, Settings, Started, build_site
 
     site = build_site(
         Settings.from_mapping({"sms": dsn, "store": store, **_QUOTAS}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
     )
-    phones = _phones()
 
     async def start(phone: str) -> str:
         outcome = await site.async_verifier.start(PhoneNumber.parse(phone), address="192.0.2.1")
         return outcome.verification.status if isinstance(outcome, Started) else str(outcome.reason)
 
-    return asyncio.run(_waves(start, phones, starts, waves, os.getpid()))
+    return asyncio.run(run_waves(start, starts, waves, os.getpid()))
 
 
-async def _waves(start: _Start, phones: Iterator[str], starts: int, waves: int, pid: int) -> list[Wave]:
+async def run_waves(start: Start, starts: int, waves: int, pid: int) -> list[Wave]:
+    """Return the waves of these starts in the process with this id."""
+    phones = (f"+98912{number:07}" for number in range(10**7))
     found = []
     await start(next(phones))  # warm-up: modules and connections
     for _ in range(waves):
@@ -207,7 +213,16 @@ async def _waves(start: _Start, phones: Iterator[str], starts: int, waves: int, 
 # Django: its example site under uvicorn, and the visitors in another process.
 
 
-def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
+def on_django(
+    dsn: str,
+    store: str,
+    starts: int,
+    waves: int,
+    *,
+    application: str = "asgi:application",
+    path: str = "/phone/v1/verifications",
+) -> list[Wave]:
+    """Return the waves of requests to this path of the example site."""
     port = free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -215,11 +230,12 @@ def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
             **os.environ,
             "DATABASE_URL": f"sqlite:///{folder}/site.sqlite3",
             "SECRET_KEY": "a key for benchmarks only, and long enough for them",
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "PHONE_VERIFY_SMS": dsn,
             "PHONE_VERIFY_STORE": store,
             **{f"PHONE_VERIFY_{name.upper()}": value for name, value in _QUOTAS.items()},
         }
-        command = [sys.executable, "-m", "uvicorn", "asgi:application", "--port", str(port), "--log-level", "warning",
+        command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning",
                    "--no-access-log", "--backlog", "4096"]  # fmt: skip
         # Its log has a line for each operation.
         log = stack.enter_context(Path(folder, "log").open("wb"))
@@ -227,9 +243,7 @@ def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[Wave]:
         try:
             await_port(port)
             with _SPAWN.Pool(1) as pool:
-                return pool.apply(
-                    _visit, (f"http://127.0.0.1:{port}/phone/v1/verifications", starts, waves, server.pid)
-                )
+                return pool.apply(_visit, (f"http://127.0.0.1:{port}{path}", starts, waves, server.pid))
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
@@ -248,9 +262,18 @@ def _visit(url: str, starts: int, waves: int, pid: int) -> list[Wave]:
                     document = await response.json()
                     return document["status"] if response.status == 201 else f"{response.status} {document['code']}"
 
-            return await _waves(start, _phones(), starts, waves, pid)
+            return await run_waves(start, starts, waves, pid)
 
     return asyncio.run(visit())
+
+
+def raise_file_limit() -> None:
+    """Let this process and those that it starts open as many files as the system allows.
+
+    Each start takes a connection to the site and one to the provider.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def main() -> None:
@@ -263,9 +286,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=500, help="how many at once")
     parser.add_argument("--waves", type=int, default=4, help="how often, one after the other")
     chosen = parser.parse_args()
-    # Each start takes a connection to the site and one to the provider.
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    raise_file_limit()
     found = list(figures(chosen.starts, chosen.waves, tuple(chosen.parts)))
     print(table(found))
     print(json.dumps([{**asdict(figure), "verdict": figure.verdict} for figure in found]))

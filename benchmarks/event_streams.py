@@ -3,7 +3,7 @@
 python -m benchmarks.event_streams                              2,000 streams on each example site, over each store
 python -m benchmarks.event_streams --streams 500 flask          500 on Flask
 
-Each stream follows a verification of its own. Processor time and memory are those of the server's only process, with
+Each stream follows a separate verification. Processor time and memory are those of the server's only process, with
 all streams open and nothing else to do. The delay is the time from the answer of a cancellation to its event.
 """
 

@@ -56,14 +56,14 @@ def _memory(rounds: int, most: int) -> Figure:
 
 
 def _grown(name: str, few: str, many: str, multiply: Callable[[str, int], None], rounds: int, most: int) -> Figure:
-    cycles = [Cycle(url) for url in (few, many)]
-    for cycle in cycles:
+    at_few, at_many = Cycle(few), Cycle(many)
+    for cycle in (at_few, at_many):
         for number in range(_SEEDS):
             started = cycle.start(parsed(1_000_000 + number))
             if number % 2:
                 cycle.check(*started)
     multiply(many, most // _SEEDS - 1)
-    return _figure(name, *cycles, rounds, most)
+    return _figure(name, at_few, at_many, rounds, most)
 
 
 def _figure(name: str, few: Cycle, many: Cycle, rounds: int, most: int) -> Figure:

@@ -63,7 +63,7 @@ def samples(cycle: Cycle, seconds: float) -> tuple[Counter[tuple[str, str]], int
 
 
 def _place(frame: FrameType | None) -> tuple[str, str] | None:
-    """Return the phase and the function to which a moment counts; None between cycles."""
+    """Return the phase and the function to which a tick counts; None between cycles."""
     names = list(_frames(frame))
     phase = next((name for file, name in names if file == "verifier/blocking.py"), "").rpartition(".")[2]
     if phase not in _PHASES:

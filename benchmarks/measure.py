@@ -70,7 +70,7 @@ def in_turn(floor: Callable[[], object], ours: Callable[[], object], rounds: int
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a Markdown table."""
-    rows = [("what", "measured", "bar", "mark", "")]
+    rows: list[tuple[str, ...]] = [("what", "measured", "bar", "mark", "")]
     for figure in figures:
         limits = tuple("" if limit is None else _plain(limit) for limit in (figure.bar, figure.mark))
         rows.append((figure.name, f"{_plain(figure.value)} {figure.unit}".strip(), *limits, figure.verdict))

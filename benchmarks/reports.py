@@ -42,7 +42,7 @@ NOT_FOLDED = 300
 
 
 def plain_engine(url: str) -> sa.Engine:
-    """Return an engine without the time limits of ours, which filling exceeds."""
+    """Return an engine without our time limits, which filling exceeds."""
     return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.NullPool)
 
 

@@ -1,0 +1,279 @@
+"""What separates a cycle from its floor: `python -m benchmarks.replay postgresql`.
+
+A cycle's commands are recorded on one database and repeated on another, which has the same rows, by the bare driver
+as the floor runs, so without any Python of this library. The table also has the floor, a cycle on the store in
+memory, which sends no commands, and the whole cycle; all are timed in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from phone_verify.stores.base import Store
+from phone_verify.stores.sql.engine import engine_of
+from phone_verify.stores.sql.store import SqlStore
+from phone_verify.sync import run as finish
+
+from .costs import WAYS, cycle_of, url_of
+from .measure import repeated, timed
+from .servers import Servers
+from .sites import Cycle
+
+#: The modules of the stores' verbs.
+_VERBS = ("stores/rows/verbs.py", "stores/redis/store.py")
+_COMMIT = "COMMIT"
+#: Cycles of a block: their phones are all new to the three databases.
+_CYCLES, _ROUNDS, _WARM = 60, 15, 40
+
+
+class Command(NamedTuple):
+    """A command: the verb that sent it, its text, its values, and how many rows it changed or returned."""
+
+    verb: str
+    text: Any
+    values: Any
+    rows: int | None
+
+
+class Recorder:
+    """Records commands while `on`."""
+
+    def __init__(self) -> None:
+        self.on, self.commands = False, list[Command]()
+
+    def note(self, text: Any, values: Any = None, rows: int | None = None) -> None:
+        if self.on:
+            self.commands.append(Command(_verb(sys._getframe(1)), text, values, rows))
+
+    def taken(self) -> Sequence[Command]:
+        """Return what was recorded since the last call."""
+        commands, self.commands = self.commands, []
+        return commands
+
+
+def _verb(frame: FrameType | None) -> str:
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(_VERBS):
+            _, _, name = frame.f_code.co_qualname.partition(".")
+            if name and not name.startswith("_"):
+                return name.partition(".")[0]
+        frame = frame.f_back
+    return "others"
+
+
+def recorded_postgresql(url: str, recorder: Recorder) -> Store:
+    """Return a store whose statements are recorded."""
+    import psycopg
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            super().execute(query, params, **options)
+            recorder.note(query, params, self.rowcount)
+            return self
+
+    def watch(connection: Any, _: object) -> None:
+        connection.cursor_factory = Cursor
+        commit = connection.commit
+
+        def noted() -> None:
+            commit()
+            recorder.note(_COMMIT)
+
+        connection.commit = noted
+
+    return _sql_store(url, "connect", watch)
+
+
+def recorded_sqlite(url: str, recorder: Recorder) -> Store:
+    """Return a store whose statements are recorded."""
+
+    class Cursor(sqlite3.Cursor):
+        def execute(self, sql: str, values: Any = ()) -> Cursor:
+            super().execute(sql, values)
+            recorder.note(sql, values, self.rowcount)
+            return self
+
+    class Connection(sqlite3.Connection):
+        def cursor(self, factory: Any = Cursor) -> Any:
+            return super().cursor(factory)
+
+        def commit(self) -> None:
+            super().commit()
+            recorder.note(_COMMIT)
+
+    def connect(_: object, __: object, arguments: Sequence[Any], named: Mapping[str, Any]) -> sqlite3.Connection:
+        return sqlite3.connect(*arguments, **named, factory=Connection)
+
+    return _sql_store(url, "do_connect", connect)
+
+
+def _sql_store(url: str, event: str, listener: Callable[..., object]) -> Store:
+    engine = engine_of(url)
+    sa.event.listen(engine, event, listener)
+    return SqlStore(engine)
+
+
+def recorded_redis(url: str, recorder: Recorder) -> Store:
+    """Return a store whose commands are recorded."""
+    from phone_verify.stores.redis.store import RedisStore
+
+    class Recorded(RedisStore):
+        async def _ask(self, *command: bytes) -> Any:
+            answer = await super()._ask(*command)
+            recorder.note(command)
+            return answer
+
+    return Recorded.from_url(url)
+
+
+#: Runs a command as the floor does.
+Run = Callable[[Command], object]
+
+
+def bare_postgresql(url: str, *, kept_plans: bool = True) -> Run:
+    """Run statements by psycopg alone, on a connection like the store's or, without kept plans, Django's."""
+    import psycopg
+
+    engine = engine_of(url)
+    connection: psycopg.Connection[Any] = engine.raw_connection().driver_connection  # type: ignore[assignment]
+    connection.cursor_factory = psycopg.Cursor if kept_plans else psycopg.ClientCursor
+    # As the floor waits: the store's own connections also end a wait that takes too long.
+    connection.wait = lambda *given, **named: psycopg.Connection.wait(connection, *given, **named)  # type: ignore[method-assign]
+
+    def run(command: Command) -> None:
+        cursor = connection.execute(command.text, command.values)
+        assert command.rows is None or cursor.rowcount == command.rows, command
+        if cursor.description:
+            cursor.fetchall()
+
+    return run
+
+
+def bare_sqlite(url: str) -> Run:
+    """Run statements by Python's `sqlite3` alone."""
+    connection = sqlite3.connect(str(sa.make_url(url).database), isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+    def run(command: Command) -> None:
+        cursor = connection.execute(command.text, command.values or ())
+        cursor.fetchall()
+        assert command.rows is None or cursor.rowcount == command.rows, command
+
+    return run
+
+
+def bare_redis(url: str) -> Run:
+    """Run commands by redis-py alone."""
+    import redis
+
+    server: Any = redis.Redis.from_url(url)
+    return lambda command: server.execute_command(*command.text)
+
+
+#: The statements of Django's store are those of our own, but for the names and types of columns.
+_STORES: Mapping[str, Callable[[str, Recorder], Store]] = {
+    "postgresql": recorded_postgresql,
+    "postgresql-orm": recorded_postgresql,
+    "sqlite": recorded_sqlite,
+    "redis": recorded_redis,
+}
+_BARE: Mapping[str, Callable[[str], Run]] = {
+    "postgresql": bare_postgresql,
+    "postgresql-orm": partial(bare_postgresql, kept_plans=False),
+    "sqlite": bare_sqlite,
+    "redis": bare_redis,
+}
+
+
+def measure(name: str, urls: Sequence[str], rounds: int) -> Mapping[str, tuple[float, float]]:
+    """Return the microseconds of a cycle's parts, and their multiples of the floor, on three empty databases."""
+    timed_url, recorded_url, repeated_url = urls
+    recorder = Recorder()
+    store = _STORES[name](recorded_url, recorder)
+    for each in (store, _STORES[name](repeated_url, recorder)):
+        finish(each.purge(1, None))  # makes the tables
+    recorder.on = True
+    recorded, ours, memory = Cycle("own:", {"own": store}), cycle_of(WAYS[name], timed_url), Cycle("memory:")
+    run, make_floor = _BARE[name](repeated_url), WAYS[name].floor
+    assert make_floor
+    floor = make_floor(timed_url)
+    for cycle in (ours, recorded, memory):
+        cycle(_WARM)
+    _repeat(run, recorder.taken())
+    times = repeated(floor)
+    found: dict[str, list[float]] = defaultdict(list)
+    bare: list[float] = []
+    for _ in range(rounds):
+        bare.append(timed(lambda: floor(times)) / times)
+        recorded(_CYCLES)
+        parts = _repeat(run, recorder.taken())
+        for verb, seconds in parts.items():
+            found[f"commands of `{verb}`"].append(seconds / _CYCLES)
+        found["all commands"].append(sum(parts.values()) / _CYCLES)
+        found["a cycle in memory"].append(timed(lambda: memory(_CYCLES)) / _CYCLES)
+        found["a cycle"].append(timed(lambda: ours(_CYCLES)) / _CYCLES)
+    floors_ = {"the floor": (statistics.median(bare) * 1e6, 1.0)}
+    return floors_ | {
+        part: (
+            statistics.median(seconds) * 1e6,
+            statistics.median(each / floor_ for each, floor_ in zip(seconds, bare, strict=False)),
+        )
+        for part, seconds in found.items()
+    }
+
+
+def _repeat(run: Run, commands: Sequence[Command]) -> dict[str, float]:
+    """Run the commands; return the seconds of each verb."""
+    seconds: dict[str, float] = defaultdict(float)
+    for command in commands:
+        began = time.perf_counter()
+        run(command)
+        seconds[command.verb] += time.perf_counter() - began
+    return seconds
+
+
+def table(parts: Mapping[str, tuple[float, float]]) -> str:
+    """Return the parts as a Markdown table."""
+    lines = ["| part | µs | × floor |", "|---|--:|--:|"]
+    lines += [f"| {part} | {micros:,.0f} | {times:.1f} |" for part, (micros, times) in parts.items()]
+    return "\n".join(lines)
+
+
+def _urls(name: str, servers: Servers, stack: ExitStack) -> Iterator[str]:
+    for number in range(3):
+        if name == "redis":
+            if servers.redis:
+                yield stack.enter_context(servers.fresh_redis(15 - number))
+        elif url := url_of(WAYS[name], servers, stack):
+            yield url
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.replay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("way", choices=_STORES)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    chosen = parser.parse_args()
+    with ExitStack() as stack:
+        urls = list(_urls(chosen.way, Servers.found(), stack))
+        if len(urls) < 3:
+            parser.error("its server does not run")
+        print(table(measure(chosen.way, urls, chosen.rounds)))
+
+
+if __name__ == "__main__":
+    main()
