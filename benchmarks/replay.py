@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from phone_verify.stores.base import Store
-from phone_verify.stores.sql.engine import engine_of
+from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, engine_of
 from phone_verify.stores.sql.store import SqlStore
 from phone_verify.sync import run as finish
 
@@ -146,11 +146,12 @@ def bare_postgresql(url: str, *, kept_plans: bool = True) -> Run:
     """Run statements by psycopg alone, on a connection like the store's or, without kept plans, Django's."""
     import psycopg
 
-    engine = engine_of(url)
-    connection: psycopg.Connection[Any] = engine.raw_connection().driver_connection  # type: ignore[assignment]
-    connection.cursor_factory = psycopg.Cursor if kept_plans else psycopg.ClientCursor
-    # As the floor waits: the store's own connections also end a wait that takes too long.
-    connection.wait = lambda *given, **named: psycopg.Connection.wait(connection, *given, **named)  # type: ignore[method-assign]
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        url,
+        autocommit=True,
+        options=_POSTGRESQL_SETTINGS if kept_plans else None,
+        cursor_factory=psycopg.Cursor if kept_plans else psycopg.ClientCursor,
+    )
 
     def run(command: Command) -> None:
         cursor = connection.execute(command.text, command.values)
@@ -225,14 +226,9 @@ def measure(name: str, urls: Sequence[str], rounds: int) -> Mapping[str, tuple[f
         found["all commands"].append(sum(parts.values()) / _CYCLES)
         found["a cycle in memory"].append(timed(lambda: memory(_CYCLES)) / _CYCLES)
         found["a cycle"].append(timed(lambda: ours(_CYCLES)) / _CYCLES)
-    floors_ = {"the floor": (statistics.median(bare) * 1e6, 1.0)}
-    return floors_ | {
-        part: (
-            statistics.median(seconds) * 1e6,
-            statistics.median(each / floor_ for each, floor_ in zip(seconds, bare, strict=False)),
-        )
-        for part, seconds in found.items()
-    }
+    one = statistics.median(bare)
+    medians = {"the floor": one} | {part: statistics.median(seconds) for part, seconds in found.items()}
+    return {part: (seconds * 1e6, seconds / one) for part, seconds in medians.items()}
 
 
 def _repeat(run: Run, commands: Sequence[Command]) -> dict[str, float]:
