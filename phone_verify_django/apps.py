@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 from phone_verify.errors import ConfigurationError
@@ -42,7 +43,9 @@ class PhoneVerifyConfig(AppConfig):
             site_requirements,
         )
         from .site import validate
+        from .store.functions import make_functions
 
+        post_migrate.connect(make_functions, sender=self)
         validate()
         checks.refuse_mistakes()
         site_requirements.log_names_outside()

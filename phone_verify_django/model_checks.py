@@ -17,6 +17,8 @@ from . import account_policy, app_settings, model_rules, users
 from .account_policy import Accounts
 from .checks import mistakes
 from .models import VerifiedPhone
+from .site import orm_alias
+from .store import functions
 
 #: Users who are looked at: the check runs with every `migrate`, and must not scan the table.
 _SAMPLE = 500
@@ -36,6 +38,26 @@ def check_rows(
     if not databases or not _is_readable() or users.database() not in databases:
         return []
     return unverified_rows()
+
+
+@checks.register(checks.Tags.database)
+def check_functions(
+    app_configs: Any = None, databases: Collection[str] | None = None, **_: Any
+) -> list[checks.CheckMessage]:
+    """Return whether the store runs without functions since it may not create them; only with `--database`."""
+    alias = orm_alias() if databases and _is_readable() else None
+    try:
+        if alias is None or alias not in (databases or ()) or not functions.cannot_be_made(alias):
+            return []
+    except DatabaseError:  # reported by Django
+        return []
+    return [
+        checks.Info(
+            f"The database {alias!r} lacks functions of phone_verify_django, and its user may not create them.",
+            hint=functions.HINT,
+            id="phone_verify.I057",
+        )
+    ]
 
 
 def unverified_rows() -> list[checks.CheckMessage]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
-from phone_verify.stores.rows.texts import KINDS, Tables
+from phone_verify.stores.rows.texts import KINDS, AsFunction, Tables
 
 from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, VerificationRow
 
@@ -19,8 +19,11 @@ _CASTS = {"JSONField": "::jsonb", "BooleanField": "::integer::boolean"}
 MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow)
 
 
-def row_tables(connection: BaseDatabaseWrapper) -> Tables:
-    """Return the tables in the database of a connection. Raises `StoreError` if it is not supported."""
+def row_tables(connection: BaseDatabaseWrapper, as_function: AsFunction | None = None) -> Tables:
+    """Return the tables in the database of a connection, with functions if it can have them.
+
+    Raises `StoreError` if the database is not supported.
+    """
     kind = connection.vendor
     if kind not in KINDS:
         raise StoreError(
@@ -44,4 +47,5 @@ def row_tables(connection: BaseDatabaseWrapper) -> Tables:
         tagged=True,
         skips_locked=connection.features.has_select_for_update_skip_locked,
         casts=casts,
+        as_function=as_function if kind == "postgresql" else None,
     )

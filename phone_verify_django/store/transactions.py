@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from django.db import Error, InterfaceError, OperationalError, connections, transaction
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
@@ -30,6 +30,7 @@ from phone_verify.stores.rows.transactions import (
 )
 
 from ..models import PhoneRow
+from .functions import Functions
 from .second_connection import SecondConnections, Setup, was_closed
 from .tables import row_tables
 
@@ -110,7 +111,11 @@ class ConnectionTransactionRunner:
     def tables(self) -> Tables:
         """See `TransactionRunner`. At the first step, since they depend on the server's version."""
         with _translate_errors():
-            return row_tables(connections[self._using])
+            return row_tables(connections[self._using], self._functions.statement)
+
+    @cached_property
+    def _functions(self) -> Functions:
+        return Functions(connections[self._using])
 
     @cached_property
     def _reads(self) -> ReadStatements:
@@ -210,7 +215,7 @@ class ConnectionTransactionRunner:
 
         After an error of the server the step is retried a few times, without a pause: an idle connection
         may have been closed, or the step was aborted to resolve a deadlock. A step that failed before
-        its commit has not been applied.
+        its commit has not been applied. So has none that called a function which has been dropped.
         """
         retries = _MAX_RETRIES if connection.vendor != "sqlite" else 0
         started = time.monotonic()
@@ -231,6 +236,9 @@ class ConnectionTransactionRunner:
                 if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:
                     raise
                 retries -= 1
+            except ProgrammingError as error:
+                if not self._functions.lost(_code(error)):
+                    raise
 
     def _turn(
         self,

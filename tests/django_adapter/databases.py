@@ -58,11 +58,15 @@ def tables() -> list[Any]:
     return [VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow]
 
 
-def make_tables(alias: str, models: Iterable[Any] | None = None) -> None:
-    """Make the tables of these models, by default of the store."""
+def make_tables(alias: str, models: Iterable[Any] | None = None, *, functions: bool = True) -> None:
+    """Make the tables of these models, by default of the store, with its functions like `migrate`."""
+    from phone_verify_django.store.functions import make_functions
+
     with connections[alias].schema_editor() as editor:
         for model in tables() if models is None else models:
             editor.create_model(model)
+    if functions:
+        make_functions(alias)
 
 
 def configure() -> None:

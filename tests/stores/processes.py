@@ -67,7 +67,7 @@ def _server(kind: str) -> Callable[[ExitStack, Path, Any], Place]:
     return make
 
 
-def _orm(kind: str) -> Callable[[ExitStack, Path, Any], Place]:
+def _orm(kind: str, *, functions: bool = True) -> Callable[[ExitStack, Path, Any], Place]:
     def make(stack: ExitStack, folder: Path, blocker: Any) -> Place:
         from tests.django_adapter import databases
 
@@ -82,7 +82,7 @@ def _orm(kind: str) -> Callable[[ExitStack, Path, Any], Place]:
         else:
             settings = databases.settings_of(stack.enter_context(servers.database(kind)))
         alias = stack.enter_context(databases.registered("own", settings, blocker))
-        databases.make_tables(alias)
+        databases.make_tables(alias, functions=functions)
         close = connections[alias].close
         return Place(lambda: OrmStore(using=alias), thread_done=lambda: connections[alias].close(), before_fork=close)
 
@@ -105,6 +105,7 @@ _PLACES = {
     "orm on sqlite": _orm("sqlite"),
     "orm on postgresql": _orm("postgresql"),
     "orm on mysql": _orm("mysql"),
+    "orm on postgresql without functions": _orm("postgresql", functions=False),
 }
 if importlib.util.find_spec("phone_verify.stores.redis"):
     _PLACES["redis"] = _redis

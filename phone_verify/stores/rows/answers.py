@@ -36,7 +36,7 @@ def ordinary_values(
         "address": answering.address,
         "most": limits.per_address or _UNLIMITED,
         "short_per_day": limits.short_per_day,
-        "failures": limits.failures,
+        "most_failures": limits.failures,
         "short_failures": limits.short_failures,
         "ceiling": limits.ceiling or _UNLIMITED,
     }
@@ -104,7 +104,7 @@ WITH held AS (
       WHERE c.name = %(address)s AND c.ends_at > read_at), 0) AS given OFFSET 0) AS a
   WHERE created_at - {CLOCK_SLACK // MICROSECOND} <= read_at AND read_at < expires_at
     AND (failed IS NULL OR jsonb_array_length(failed) = 6 AND (failed ->> 5)::bigint <= read_at)
-    AND failing + 1 < %(failures)s AND total + 1 < %(ceiling)s
+    AND failing + 1 < %(most_failures)s AND total + 1 < %(ceiling)s
     AND NOT (short AND failing >= %(short_failures)s AND read_at < (failed ->> 2)::bigint + {rest})
     AND NOT (trusted AND failures ? budget)
     AND (trusted OR given < %(most)s AND (NOT short OR %(short_per_day)s > (

@@ -24,6 +24,7 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (r"unsupported startup parameter", "the pooler refused a startup parameter"),
     (r"unable to open database file", "the database file cannot be opened"),
     (r"readonly database|read-only transaction", "the database is read-only"),
+    (r"permission denied", "permission denied"),
     (r"database is locked", "the database is locked"),
     (r"disk image is malformed|file is not a database", "the database file is damaged"),
     (r"disk is full|No space left", "the disk is full"),

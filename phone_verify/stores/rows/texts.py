@@ -19,8 +19,11 @@ from .values import series_range
 
 #: Runs on a DBAPI cursor with these named values, and returns the cursor.
 Statement: TypeAlias = Callable[..., Any]
+#: See `Tables.as_function`.
+AsFunction: TypeAlias = "Callable[[Tables, str, str, Sequence[str]], Statement]"
 
-_NAMED = re.compile(r"%\((\w+)\)s")
+#: A named value in a text.
+NAMED = re.compile(r"%\((\w+)\)s")
 #: The server's time in microseconds, taken when the statement runs, not when its transaction began. On SQLite a step
 #: takes the time of the process.
 _SERVER_TIME = {
@@ -60,8 +63,8 @@ class Prepared:
     """
 
     def __init__(self, text: str, placeholder: str | None) -> None:
-        self._order = None if placeholder is None else _NAMED.findall(text)
-        self._text = text if placeholder is None else _NAMED.sub(placeholder, text)
+        self._order = None if placeholder is None else NAMED.findall(text)
+        self._text = text if placeholder is None else NAMED.sub(placeholder, text)
 
     def __call__(self, cursor: Any, **values: Any) -> Any:
         cursor.execute(self._text, values if self._order is None else list(map(values.__getitem__, self._order)))
@@ -91,6 +94,9 @@ class Tables:
     skips_locked: bool
     #: By column, the cast that a value needs; for PostgreSQL.
     casts: Mapping[str, str] = field(default_factory=dict)
+    #: Makes a statement of a start or a check from these tables, the verb, the text and the names of what it returns;
+    #: None to run the text. For PostgreSQL.
+    as_function: AsFunction | None = None
 
     @property
     def counted(self) -> Sequence[str]:
@@ -164,3 +170,7 @@ class Tables:
     def prepared(self, text: str) -> Statement:
         """Return the statement of a text, for the driver of this database."""
         return Prepared(text, self.placeholder)
+
+    def frequent(self, verb: str, text: str, returned: Sequence[str]) -> Statement:
+        """Return the statement of a text that every start or check runs, which returns columns with these names."""
+        return self.as_function(self, verb, text, returned) if self.as_function else self.prepared(text)

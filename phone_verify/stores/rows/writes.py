@@ -41,6 +41,10 @@ _WAITS_SHORTLY = f"set_config('lock_timeout', '{LONGEST_WAIT // timedelta(millis
 _FOR_A_SHORT_TIME = f"/*M! SET STATEMENT max_statement_time={LONGEST_WAIT.total_seconds():g} FOR */ "
 #: For PostgreSQL: the commit of this statement does not wait for the disk.
 _WITHOUT_WAITING = "set_config('synchronous_commit', 'off', true)"
+#: What a count returns: the server's time is `now`, `set` is the result of a setting.
+COUNTED = (
+    "name", "ends_at", "now", "set", "short_sum", "long_sum", "right_sum", "windows", "failures", "ends_at", "version",
+)  # fmt: skip
 CLOSED = ("status", "closed_at", "by_pair", "by_call", "attestation")
 ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
@@ -93,9 +97,12 @@ class WriteStatements:
         self.insert = t.prepared(f"{self._insert} VALUES ({self._started})")
         if self.at_once:
             #: Spends an ordinary attempt, see `answers`.
-            self.spend = t.prepared(spend_text(t))
+            self.spend = t.frequent("spend", spend_text(t), (*FIELDS, "failed"))
             #: Counts, see `count_at_once`.
-            self.count = t.prepared(self._count_text())
+            self.count = t.frequent("count", self._count_text(), COUNTED)
+            #: Write a start and return the phone's new version; the second one also purges.
+            self._starts = [t.frequent("start", self._start_text(purges), ("version",)) for purges in (False, True)]
+            self._receipt = t.frequent("attach", self._guarded_text(RECEIPT, 0, durable=False), ("set",))
         #: Takes one from `this` counter, if its window ends `then`.
         self.uncount = t.prepared(
             f"UPDATE {t.counter} SET count = count - 1 WHERE name = %(this)s AND ends_at = %(then)s AND count > 0"
@@ -126,7 +133,7 @@ class WriteStatements:
         #: Sets the conversions of this `route`, in a step that excludes all others.
         self.put_conversion = t.prepared(t.upsert(Table.CONVERSION, names, [t.values(names)], names[1:]))
         self._update, self._guarded_update = cache(self._update_statement), cache(self._guarded_statement)
-        self._start, self._tally = cache(self._start_statement), cache(self._tally_statement)
+        self._tally = cache(self._tally_statement)
         self._counters = cache(self._counter_statements)
         self._purge = cache(self._purge_statements)
 
@@ -203,24 +210,29 @@ class WriteStatements:
         """Return the statement that writes these fields of `this` record."""
         return self._tables.prepared(self._update_text(names))
 
-    def _guarded_statement(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
-        """Return the statement that also writes the counts of its phone, unless its version has changed, and on
-        PostgreSQL `tallies` counters of the tally.
+    def _guarded_text(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> str:
+        """Return a statement that writes these fields of `this` record and the counts of its phone, unless its version
+        has changed, and on PostgreSQL `tallies` counters of the tally.
         """
         t = self._tables
         as_read = f"p.tag = %(of_phone)s AND {t.version} = %(old_version)s"
         if t.kind == "mysql":
             # One UPDATE of two tables; they are locked in the order in which they are named.
-            return t.prepared(
+            return (
                 f"UPDATE {t.phone} AS p, {t.verification} AS v "
                 f"SET {t.changes(names, 'v.')}, {t.changes(t.counted, 'p.')} WHERE v.id = %(this)s AND {as_read}"
             )
         tally = f", tally AS ({self._tally_text(tallies, held=True)})" if tallies else ""
         returning = "" if durable else f" RETURNING {_WITHOUT_WAITING}"
-        return t.prepared(
+        return (
             f"WITH held AS (UPDATE {t.phone} AS p SET {t.changes(t.counted)} WHERE {as_read} RETURNING p.tag){tally} "
             f"{self._update_text(names, ' FROM held')}{returning}"
         )
+
+    def _guarded_statement(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
+        if self.at_once and (names, tallies, durable) == (RECEIPT, 0, False):
+            return self._receipt
+        return self._tables.prepared(self._guarded_text(names, tallies, durable=durable))
 
     def _tally_text(self, count: int, *, held: bool = False) -> str:
         """Return a statement that increases `count` counters, or restarts those that have expired.
@@ -267,12 +279,12 @@ class WriteStatements:
         if opened.ended:
             return False
         values = phone.row(at) | stored_fields(opened.record, STARTED)
-        written = self._start(purges)(cursor, **values, before=micros(before)).fetchone()
+        written = self._starts[purges](cursor, **values, before=micros(before)).fetchone()
         if written is not None:
             (phone.version,) = written
         return written is not None
 
-    def _start_statement(self, purges: bool) -> Statement:
+    def _start_text(self, purges: bool) -> str:
         """Return the statement that writes a start, purges and returns the phone's new version; for PostgreSQL."""
         t, names = self._tables, self._tables.counted
         # With its type: PostgreSQL would infer two for a value that is inserted and compared, and is sent once.
@@ -293,7 +305,7 @@ class WriteStatements:
             purged = self._delete_text(table, self._old_text(table, str(most), mine))
             parts.append(f"old_{table.value} AS ({purged})")
         start = f"{self._insert} SELECT {self._started} FROM held"
-        return t.prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
+        return f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)"
 
     def purge(self, cursor: Any, table: Table, before: datetime, most: int) -> int:
         """Delete at most `most` rows of a table that expired before `before`; return how many."""
@@ -413,7 +425,7 @@ WHERE c.name = ANY({names}) AND (SELECT count(*) FROM held) = cardinality({names
   SELECT 1 FROM {t.counter} WHERE name = ANY({gates}) AND ends_at > {t.time_given}
     AND count >= ({full_at}::bigint[])[array_position({gates}, name::text)]
 )
-RETURNING c.name, c.ends_at, {t.now}, {_WITHOUT_WAITING}, {', '.join(f'{series}_sum' for series in SERIES)},
+RETURNING c.name, c.ends_at, {t.now}, {_WITHOUT_WAITING}, {", ".join(f"{series}_sum" for series in SERIES)},
   p.windows, p.failures, p.ends_at, {t.version}"""
 
 
