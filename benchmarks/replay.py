@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -142,16 +141,11 @@ def recorded_redis(url: str, recorder: Recorder) -> Store:
 Run = Callable[[Command], object]
 
 
-def bare_postgresql(url: str, *, kept_plans: bool = True) -> Run:
-    """Run statements by psycopg alone, on a connection like the store's or, without kept plans, Django's."""
+def bare_postgresql(url: str) -> Run:
+    """Run statements by psycopg alone, on a connection like the store's."""
     import psycopg
 
-    connection: psycopg.Connection[Any] = psycopg.connect(
-        url,
-        autocommit=True,
-        options=_POSTGRESQL_SETTINGS if kept_plans else None,
-        cursor_factory=psycopg.Cursor if kept_plans else psycopg.ClientCursor,
-    )
+    connection = psycopg.connect(url, autocommit=True, options=_POSTGRESQL_SETTINGS)
 
     def run(command: Command) -> None:
         cursor = connection.execute(command.text, command.values)
@@ -184,16 +178,13 @@ def bare_redis(url: str) -> Run:
     return lambda command: server.execute_command(*command.text)
 
 
-#: The statements of Django's store are those of our own, but for the names and types of columns.
 _STORES: Mapping[str, Callable[[str, Recorder], Store]] = {
     "postgresql": recorded_postgresql,
-    "postgresql-orm": recorded_postgresql,
     "sqlite": recorded_sqlite,
     "redis": recorded_redis,
 }
 _BARE: Mapping[str, Callable[[str], Run]] = {
     "postgresql": bare_postgresql,
-    "postgresql-orm": partial(bare_postgresql, kept_plans=False),
     "sqlite": bare_sqlite,
     "redis": bare_redis,
 }
