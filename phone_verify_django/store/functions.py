@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import Error, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.stores.rows.failures import in_words
@@ -55,6 +55,10 @@ class Function:
     call: str
 
 
+class FunctionMissing(ProgrammingError):  # noqa: N818 - the caller runs the step again
+    """A function is gone, so nothing was done. From now on the statements are texts: the caller repeats the step."""
+
+
 class Functions:
     """The functions that the statements of one store call, and whether its database has them."""
 
@@ -77,17 +81,18 @@ class Functions:
         def run(cursor: Any, **values: Any) -> Any:
             if self.found is None:
                 self._look(cursor)
-            return (call if self.found else plain)(cursor, **values)
+            if not self.found:
+                return plain(cursor, **values)
+            try:
+                return call(cursor, **values)
+            except ProgrammingError as error:
+                if sqlstate(error) not in _MISSING:
+                    raise
+                self.found = False
+                self._tell()
+                raise FunctionMissing from error.__cause__
 
         return run
-
-    def lost(self, code: str) -> bool:
-        """Return whether a statement failed with this SQLSTATE since a function is missing; texts run from now on."""
-        if not self.found or code not in _MISSING:
-            return False
-        self.found = False
-        self._tell()
-        return True
 
     def missing(self, cursor: Any) -> Sequence[Function]:
         """Return those that the database does not have, or this user may not run."""
@@ -191,3 +196,8 @@ def make_functions(using: str, verbosity: int = 1, stdout: Any = None, **_: Any)
         if verbosity:
             why = in_words(error, type(error).__name__)
             print(f"The database {using!r} gets no functions for phone_verify_django ({why}). {HINT}", file=stdout)
+
+
+def sqlstate(error: Error) -> str:
+    """Return PostgreSQL's code of an error, or an empty text."""
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connections, transaction
+from django.db import Error, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
@@ -30,7 +30,7 @@ from phone_verify.stores.rows.transactions import (
 )
 
 from ..models import PhoneRow
-from .functions import Functions
+from .functions import FunctionMissing, Functions, sqlstate
 from .second_connection import SecondConnections, Setup, was_closed
 from .tables import row_tables
 
@@ -230,15 +230,14 @@ class ConnectionTransactionRunner:
                     finally:
                         unclear = tx.unclear
             except (InterfaceError, OperationalError) as error:
-                if alone and _code(error) in _CONFLICTS:
+                if alone and sqlstate(error) in _CONFLICTS:
                     raise ConcurrentUpdate from None
                 connection.close_if_unusable_or_obsolete()
                 if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:
                     raise
                 retries -= 1
-            except ProgrammingError as error:
-                if not self._functions.lost(_code(error)):
-                    raise
+            except FunctionMissing:
+                continue
 
     def _turn(
         self,
@@ -343,11 +342,7 @@ def _translate_errors() -> Iterator[None]:
         raise StoreError(f"The database failed: {name_of(error)}") from None
 
 
-def _code(error: Error) -> str:
-    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
-
-
 def name_of(error: Error) -> str:
     """Describe a database error, without its text: in words, or by its type and code."""
-    code = getattr(error.__cause__, "sqlite_errorname", None) or _code(error)
+    code = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
     return in_words(error, f"{type(error).__name__} {code}" if code else type(error).__name__, makes_tables=MIGRATE)

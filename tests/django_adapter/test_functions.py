@@ -19,7 +19,7 @@ from phone_verify.limits import Denied, Quota
 from phone_verify.model import Verification
 from phone_verify.stores.base import Store
 from phone_verify.stores.rows import verbs
-from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, attachment, opening, run
+from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, attachment, opening, run, together
 from phone_verify_django.models import CounterRow, VerificationRow
 from phone_verify_django.store import OrmStore, functions
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
@@ -195,6 +195,15 @@ def test_one_function_dropped_while_the_process_runs(alias: str, verb: str) -> N
     assert (spent.record.attempts_left, spent.record.failures.count) == (4, 1)  # type: ignore[union-attr]
     assert CounterRow.objects.using(alias).get(name="total").count == 2
     assert noted.count(verb) == 1
+
+
+def test_functions_dropped_before_steps_of_many_threads(alias: str) -> None:
+    store = OrmStore(using=alias)
+    cycle(store)
+    drop()
+    answers = together(8, lambda _: cycle(store, WRONG), lambda: connections[alias].close())
+    assert answers == [AttemptResult.WRONG] * 8
+    assert CounterRow.objects.using(alias).get(name="total").count == 9
 
 
 def test_functions_dropped_before_a_step_in_a_transaction(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
