@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -198,12 +199,21 @@ def test_one_function_dropped_while_the_process_runs(alias: str, verb: str) -> N
 
 
 def test_functions_dropped_before_steps_of_many_threads(alias: str) -> None:
-    store = OrmStore(using=alias)
+    store, calling = OrmStore(using=alias), threading.Barrier(4, timeout=20)
     cycle(store)
     drop()
-    answers = together(8, lambda _: cycle(store, WRONG), lambda: connections[alias].close())
-    assert answers == [AttemptResult.WRONG] * 8
-    assert CounterRow.objects.using(alias).get(name="total").count == 9
+
+    def note(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
+        if CALL.match(sql):
+            calling.wait()  # all call before the first one misses its function
+        return execute(sql, params, many, context)
+
+    def answer(_: int) -> AttemptResult:
+        with connections[alias].execute_wrapper(note):
+            return cycle(store, WRONG)
+
+    assert together(4, answer, lambda: connections[alias].close()) == [AttemptResult.WRONG] * 4
+    assert CounterRow.objects.using(alias).get(name="total").count == 5
 
 
 def test_functions_dropped_before_a_step_in_a_transaction(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
