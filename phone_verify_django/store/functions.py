@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from django.db import Error, ProgrammingError, connections, transaction
@@ -48,9 +49,10 @@ _MISSING = {"42883", "42501"}
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name, the text that creates it, and the text that calls it."""
+    """A function: its name, its body, the text that creates it, and the text that calls it."""
 
     name: str
+    body: str
     definition: str
     call: str
 
@@ -95,12 +97,14 @@ class Functions:
         return run
 
     def missing(self, cursor: Any) -> Sequence[Function]:
-        """Return those that the database does not have, or this user may not run."""
-        names = [function.name for function in self._all]
+        """Return those that the database does not have with our body, or this user may not run."""
+        wanted = {function.name: hashlib.sha256(function.body.encode()).hexdigest() for function in self._all}
+        rows = ", ".join(["(%s, %s)"] * len(wanted))
         cursor.execute(
-            f"SELECT name FROM unnest(ARRAY[{', '.join(['%s'] * len(names))}]::text[]) AS wanted (name) "
-            "WHERE NOT COALESCE(has_function_privilege(to_regproc(name), 'EXECUTE'), false)",
-            names,
+            f"SELECT name FROM (VALUES {rows}) AS wanted (name, digest) WHERE NOT EXISTS (SELECT 1 FROM pg_proc "
+            "WHERE oid = to_regproc(name) AND has_function_privilege(oid, 'EXECUTE') "
+            "AND encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') = digest)",
+            list(chain.from_iterable(wanted.items())),
         )
         missing = {name for (name,) in cursor.fetchall()}
         return [function for function in self._all if function.name in missing]
@@ -140,15 +144,15 @@ class Functions:
         order = list(dict.fromkeys(NAMED.findall(text)))
         types = ", ".join(self._passed(name, tables.casts) for name in order)
         columns = ", ".join(f"column{n} {self._type(name)}" for n, name in enumerate(returned))
-        body = NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", text)
+        statement = NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", text)
+        body = f"\nBEGIN RETURN QUERY\n{statement};\nEND\n"
         # Without `jit`: a plan for any values may seem large enough to PostgreSQL to be compiled, for 16 ms.
         rest = (
-            f"({types}) RETURNS TABLE ({columns}) LANGUAGE plpgsql SET jit = off AS $phone_verify$\n"
-            f"BEGIN RETURN QUERY\n{body};\nEND\n$phone_verify$"
+            f"({types}) RETURNS TABLE ({columns}) LANGUAGE plpgsql SET jit = off AS $phone_verify${body}$phone_verify$"
         )
         name = f"{_PREFIX}{verb}_{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
         arguments = ", ".join(f"%({name})s" for name in order)
-        return Function(name, f"CREATE OR REPLACE FUNCTION {name}{rest}", f"SELECT * FROM {name}({arguments})")
+        return Function(name, body, f"CREATE OR REPLACE FUNCTION {name}{rest}", f"SELECT * FROM {name}({arguments})")
 
     def _type(self, name: str) -> str:
         """Return the type of a column of the results."""

@@ -287,6 +287,24 @@ def test_user_who_may_not_run_the_functions(alias: str) -> None:
         drop()
 
 
+def test_function_with_another_body_is_not_called(alias: str) -> None:
+    """Whoever may create functions in the schema could put one in the place of ours, to be run by the site."""
+    cycle(OrmStore(using=alias))
+    for name in full_names():
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_get_functiondef(%s::regproc)", [name])
+            (definition,) = cursor.fetchone()
+        execute(definition.replace("BEGIN RETURN QUERY", "BEGIN RAISE 'planted'; RETURN QUERY"))
+    store = OrmStore(using=alias)
+    with statements() as noted:
+        assert cycle(store) is AttemptResult.RIGHT
+    assert set(noted) == {"text"}
+    functions.make_functions(alias)
+    with statements() as noted:
+        assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
+    assert "attach" in noted
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["functions of each schema", "functions of one schema"])
 def test_schemas_of_tenants(shared: bool, django_db_blocker: Any) -> None:
     """Steps in turn on one connection: each uses the tables of the search path of its request."""
