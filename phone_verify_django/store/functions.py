@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import Error, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -43,30 +45,41 @@ HINT = (
     "Everything works without them, but PostgreSQL plans each statement of a start and a check again. Run migrate as a "
     "user who may create functions in the schema of the tables; see docs/stores.md, Functions in PostgreSQL."
 )
-#: SQLSTATE of a function that does not exist, and of one that the user may not run.
-_MISSING = {"42883", "42501"}
+#: PostgreSQL's settings within a function. A plan for any values must not seem large enough to be compiled, for 16 ms,
+#: and must fit tables that grow: it is kept until the server has counted their rows again.
+_SETTINGS = ("jit=off", "plan_cache_mode=force_generic_plan", "enable_seqscan=off")
+#: A connection calls functions after this many statements: before, its plans would cost more than they save.
+_USES = 20
+#: SQLSTATE of a function whose tables have columns of other types than its results.
+_CHANGED = "42804"
+#: These, and those of a function that does not exist and of one that the user may not run.
+_UNUSABLE = {_CHANGED, "42883", "42501"}
+#: The advisory lock of `make`: an arbitrary number.
+_LOCK = 7_236_049_158
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name, its body, the text that creates it, and the text that calls it."""
+    """A function: its name with its types, its body, and the texts that create and call it."""
 
-    name: str
+    signature: str
     body: str
     definition: str
     call: str
 
 
 class FunctionMissing(ProgrammingError):  # noqa: N818 - the caller runs the step again
-    """A function is gone, so nothing was done. From now on the statements are texts: the caller repeats the step."""
+    """A function could not be called, and nothing was done. The caller repeats the step, by texts if it is gone."""
 
 
 class Functions:
     """The functions that the statements of one store call, and whether its database has them."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        #: None before the first statement; then also False once one was missing, until the process ends.
-        self.found: bool | None = None
+        #: None until the database is asked, at first and after a failed call; False lasts until the process ends.
+        self._found: bool | None = None
+        #: How many of our statements a connection has run, as far as that matters.
+        self._uses = WeakKeyDictionary[Any, int]()
         self._alias = connection.alias
         self._all: list[Function] = []
         self._tables = [connection.ops.quote_name(model._meta.db_table) for model in MODELS]
@@ -81,78 +94,94 @@ class Functions:
         call, plain = tables.prepared(function.call), tables.prepared(text)
 
         def run(cursor: Any, **values: Any) -> Any:
-            if self.found is None:
-                self._look(cursor)
-            if not self.found:
+            if not self._is_kept(cursor.connection) or not self._are_found(cursor):
                 return plain(cursor, **values)
             try:
                 return call(cursor, **values)
             except ProgrammingError as error:
-                if sqlstate(error) not in _MISSING:
+                if sqlstate(error) not in _UNUSABLE:
                     raise
-                self.found = False
-                self._tell()
-                raise FunctionMissing from error.__cause__
+                self._found = False if sqlstate(error) == _CHANGED else None
+                raise FunctionMissing(*error.args) from error.__cause__
 
         return run
 
+    def _is_kept(self, raw: Any) -> bool:
+        """Return whether a connection has run several statements, so that plans are worth keeping."""
+        uses = self._uses.get(raw, 0)
+        if uses < _USES:
+            self._uses[raw] = uses + 1
+        return uses >= _USES
+
+    def _are_found(self, cursor: Any) -> bool:
+        if self._found is None:
+            self._found = not self.missing(cursor)
+            if not self._found:
+                log.info("The database %r has no functions of this version for the store: run migrate", self._alias)
+        return self._found
+
     def missing(self, cursor: Any) -> Sequence[Function]:
-        """Return those that the database does not have with our body, or this user may not run."""
-        wanted = {function.name: hashlib.sha256(function.body.encode()).hexdigest() for function in self._all}
+        """Return those that are not usable: with this body and nothing else set, of the tables' owner or another who is
+        trusted with them, in their schema, where this user may run them.
+        """
+        wanted = {each.signature: hashlib.sha256(each.body.encode()).hexdigest() for each in self._all}
         rows = ", ".join(["(%s, %s)"] * len(wanted))
         cursor.execute(
-            f"SELECT name FROM (VALUES {rows}) AS wanted (name, digest) WHERE NOT EXISTS (SELECT 1 FROM pg_proc "
-            "WHERE oid = to_regproc(name) AND has_function_privilege(oid, 'EXECUTE') "
-            "AND encode(sha256(convert_to(prosrc, 'UTF8')), 'hex') = digest)",
-            list(chain.from_iterable(wanted.items())),
+            f"SELECT signature FROM (VALUES {rows}) AS wanted (signature, digest) WHERE NOT EXISTS ("
+            "SELECT 1 FROM pg_proc AS f JOIN pg_class AS t ON t.oid = to_regclass(%s) "
+            "JOIN pg_roles AS owner ON owner.oid = f.proowner "
+            "WHERE f.oid = to_regprocedure(signature) AND f.pronamespace = t.relnamespace "
+            "AND (f.proowner = t.relowner OR owner.rolsuper OR owner.rolname = current_user) "
+            "AND encode(sha256(convert_to(f.prosrc, 'UTF8')), 'hex') = digest "
+            "AND NOT f.prosecdef AND f.proconfig = %s AND has_function_privilege(f.oid, 'EXECUTE'))",
+            [*chain.from_iterable(wanted.items()), self._tables[0], list(_SETTINGS)],
         )
-        missing = {name for (name,) in cursor.fetchall()}
-        return [function for function in self._all if function.name in missing]
+        missing = {signature for (signature,) in cursor.fetchall()}
+        return [each for each in self._all if each.signature in missing]
 
     def make(self, cursor: Any) -> None:
         """Create those that are missing, and drop those of other versions, which then run their texts.
 
-        Without the store's tables all are dropped.
+        Without the store's tables, or if several schemas have them, all are dropped.
         """
-        wanted = self._all if self.has_tables(cursor) else []
-        for function in self.missing(cursor) if wanted else []:
-            cursor.execute(function.definition)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])  # several processes may migrate at once
+        wanted = self._all if self.are_of_use(cursor) else []
+        missing = self.missing(cursor) if wanted else []
+        kept = [each.signature for each in wanted if each not in missing]
         cursor.execute(
-            "SELECT proname, oid::regprocedure::text FROM pg_proc WHERE proname ~ %s AND pg_function_is_visible(oid) "
-            "AND pronamespace = to_regnamespace(quote_ident(current_schema())) AND pg_has_role(proowner, 'USAGE')",
-            [_NAMES],
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ %s AND pg_has_role(proowner, 'USAGE') "
+            "AND oid <> ALL (SELECT to_regprocedure(kept) FROM unnest(%s::text[]) AS kept)",
+            [_NAMES, kept],
         )
-        kept = {function.name for function in wanted}
-        for name, signature in cursor.fetchall():
-            if name not in kept:
+        for (signature,) in cursor.fetchall():
+            with suppress(Error), transaction.atomic(using=self._alias):  # something of the site may depend on it
                 cursor.execute(f"DROP FUNCTION {signature}")
+        for function in missing:
+            cursor.execute(function.definition)
 
-    def has_tables(self, cursor: Any) -> bool:
-        """Return whether the store's tables exist."""
-        cursor.execute(f"SELECT {' AND '.join(['to_regclass(%s) IS NOT NULL'] * len(self._tables))}", self._tables)
-        return bool(cursor.fetchone()[0])
-
-    def _look(self, cursor: Any) -> None:
-        self.found = not self.missing(cursor)
-        if not self.found:
-            self._tell()
-
-    def _tell(self) -> None:
-        log.info("The database %r has no functions of this version for the store: run migrate", self._alias)
+    def are_of_use(self, cursor: Any) -> bool:
+        """Return whether the store's tables exist, in one schema: a session would keep plans for each of several."""
+        cursor.execute(
+            "SELECT to_regclass(%s) IS NOT NULL, count(*) FROM pg_class WHERE relkind = 'r' "
+            "AND relname = (SELECT relname FROM pg_class WHERE oid = to_regclass(%s))",
+            [self._tables[0]] * 2,
+        )
+        return bool(cursor.fetchone() == (True, 1))
 
     def _function(self, tables: Tables, verb: str, text: str, returned: Sequence[str]) -> Function:
         order = list(dict.fromkeys(NAMED.findall(text)))
-        types = ", ".join(self._passed(name, tables.casts) for name in order)
+        types = [self._passed(name, tables.casts) for name in order]
         columns = ", ".join(f"column{n} {self._type(name)}" for n, name in enumerate(returned))
+        settings = " ".join(f"SET {setting}" for setting in _SETTINGS)
         statement = NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", text)
         body = f"\nBEGIN RETURN QUERY\n{statement};\nEND\n"
-        # Without `jit`: a plan for any values may seem large enough to PostgreSQL to be compiled, for 16 ms.
-        rest = (
-            f"({types}) RETURNS TABLE ({columns}) LANGUAGE plpgsql SET jit = off AS $phone_verify${body}$phone_verify$"
-        )
+        returns = f"RETURNS TABLE ({columns}) LANGUAGE plpgsql {settings}"
+        rest = f"({', '.join(types)}) {returns} AS $phone_verify${body}$phone_verify$"
         name = f"{_PREFIX}{verb}_{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
-        arguments = ", ".join(f"%({name})s" for name in order)
-        return Function(name, body, f"CREATE OR REPLACE FUNCTION {name}{rest}", f"SELECT * FROM {name}({arguments})")
+        # With the types: a function of the same name whose types fit the values better would be called instead.
+        arguments = ", ".join(f"%({name})s::{kind}" for name, kind in zip(order, types, strict=True))
+        call = f"SELECT * FROM {name}({arguments})"
+        return Function(f"{name}({', '.join(types)})", body, f"CREATE FUNCTION {name}{rest}", call)
 
     def _type(self, name: str) -> str:
         """Return the type of a column of the results."""
@@ -182,7 +211,7 @@ def cannot_be_made(using: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
         (may_create,) = cursor.fetchone()
-        return not may_create and functions.has_tables(cursor) and bool(functions.missing(cursor))
+        return not may_create and functions.are_of_use(cursor) and bool(functions.missing(cursor))
 
 
 def make_functions(using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:

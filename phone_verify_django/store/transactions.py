@@ -218,7 +218,7 @@ class ConnectionTransactionRunner:
         its commit has not been applied. So has none that called a function which has been dropped.
         """
         retries = _MAX_RETRIES if connection.vendor != "sqlite" else 0
-        started = time.monotonic()
+        started, missed = time.monotonic(), False
         while True:
             unclear = False
             try:
@@ -237,7 +237,9 @@ class ConnectionTransactionRunner:
                     raise
                 retries -= 1
             except FunctionMissing:
-                continue
+                if missed:
+                    raise
+                missed = True
 
     def _turn(
         self,

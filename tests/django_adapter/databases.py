@@ -60,13 +60,14 @@ def tables() -> list[Any]:
 
 def make_tables(alias: str, models: Iterable[Any] | None = None, *, functions: bool = True) -> None:
     """Make the tables of these models, by default of the store, with its functions like `migrate`."""
-    from phone_verify_django.store.functions import make_functions
+    from phone_verify_django.store import functions as of_store
 
     with connections[alias].schema_editor() as editor:
         for model in tables() if models is None else models:
             editor.create_model(model)
     if functions:
-        make_functions(alias)
+        of_store.make_functions(alias)
+        of_store._USES = 0  # connections of tests run few statements
 
 
 def configure() -> None:

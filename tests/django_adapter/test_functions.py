@@ -15,6 +15,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections, transaction
 
+from phone_verify.errors import StoreError
 from phone_verify.lifecycle import AttemptResult, Spent
 from phone_verify.limits import Denied, Quota
 from phone_verify.model import Verification
@@ -36,6 +37,12 @@ def database(django_db_blocker: Any) -> Iterator[str]:
         with registered("own", settings_of(url), django_db_blocker) as alias:
             make_tables(alias, functions=False)
         yield url
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection call functions from its first statement on."""
+    monkeypatch.setattr(functions, "_USES", 0)
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def execute(*texts: str) -> None:
 
 
 def drop(*, but: str = "") -> None:
-    execute(*(f"DROP FUNCTION {name}" for name in full_names() if not but or f"_{but}_" not in name))
+    execute(*(f"DROP FUNCTION {name}" for name in full_names() if not but or but not in name))
 
 
 @contextmanager
@@ -104,7 +111,7 @@ def test_migrate_makes_the_functions_once(django_db_blocker: Any) -> None:
         made = full_names()
         with statements() as noted:
             functions.make_functions(alias)
-        assert len(noted) == 3, "it looks, and changes nothing"
+        assert len(noted) == 4, "it looks, and changes nothing"
         call_command("migrate", "phone_verify_django", "zero", database=alias, verbosity=0)
         assert names() == []
         call_command("migrate", database=alias, verbosity=0)
@@ -143,18 +150,27 @@ def test_first_statement_of_a_process_looks_once(alias: str) -> None:
 
 
 def test_only_a_start_and_an_answer_wait_for_the_disk(alias: str) -> None:
-    """The setting holds until the statement's transaction ends, so also after the function has returned."""
-    store, kept = OrmStore(using=alias), dict[str, str]()
+    """The setting holds until the statement's transaction ends, so also after the function has returned.
+
+    And no function reads a whole table, however small: its plan is kept while the table grows.
+    """
+    store, kept, scans = OrmStore(using=alias), dict[str, str](), dict[str, int]()
 
     def note(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         found, raw = CALL.match(sql), context["cursor"].cursor
         if found is None:
             return execute(sql, params, many, context)
+
+        def asked(text: str) -> Any:
+            raw.execute(text)
+            return raw.fetchone()[0]
+
         raw.execute("BEGIN")
+        before = asked("SELECT sum(seq_scan) FROM pg_stat_xact_user_tables")
         result = execute(f"WITH called AS MATERIALIZED ({sql}) SELECT * FROM called", params, many, context)
         rows = raw.fetchall()
-        raw.execute("SHOW synchronous_commit")
-        kept[found[1]] = raw.fetchone()[0]
+        kept[found[1]] = asked("SHOW synchronous_commit")
+        scans[found[1]] = asked("SELECT sum(seq_scan) FROM pg_stat_xact_user_tables") - before
         raw.execute("COMMIT")
         placed = ", ".join(["%s"] * len(rows[0]))
         raw.execute(f"SELECT * FROM (VALUES ({placed})) AS rows", rows[0])
@@ -167,6 +183,7 @@ def test_only_a_start_and_an_answer_wait_for_the_disk(alias: str) -> None:
         run(store.attach(order.id, attachment(order), None))
         run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     assert kept == {"count": "off", "start": "on", "attach": "off", "spend": "on"}
+    assert scans == dict.fromkeys(kept, 0)
 
 
 def test_functions_dropped_while_the_process_runs(alias: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +194,7 @@ def test_functions_dropped_while_the_process_runs(alias: str, caplog: pytest.Log
     with caplog.at_level(logging.INFO, "phone_verify"), statements() as noted:
         assert cycle(store, WRONG) is AttemptResult.WRONG
         assert cycle(store, total=3) is AttemptResult.RIGHT
-    assert noted == ["count", *["text"] * 8], "one failed call"
+    assert noted == ["count", *["text"] * 9], "one failed call, and another look"
     assert CounterRow.objects.using(alias).get(name="total").count == 3
     assert caplog.messages == ["The database 'own' has no functions of this version for the store: run migrate"]
 
@@ -287,61 +304,152 @@ def test_user_who_may_not_run_the_functions(alias: str) -> None:
         drop()
 
 
-def test_function_with_another_body_is_not_called(alias: str) -> None:
-    """Whoever may create functions in the schema could put one in the place of ours, to be run by the site."""
+PLANTED = {
+    "body": ("BEGIN RETURN QUERY", "BEGIN RAISE 'planted'; RETURN QUERY"),
+    "setting": ("SET enable_seqscan TO 'off'", "SET search_path TO 'pg_catalog'"),
+    "rights": ("LANGUAGE plpgsql", "LANGUAGE plpgsql SECURITY DEFINER"),
+    "owner": ("", ""),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_planted_function_is_not_called(alias: str, what: str) -> None:
+    """A user who may create functions in the schema could put one in the place of ours, to be run by the site."""
+    old, new = PLANTED[what]
     cycle(OrmStore(using=alias))
+    execute("DROP ROLE IF EXISTS phone_verify_other", "CREATE ROLE phone_verify_other")
+    try:
+        for name in full_names():
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SELECT pg_get_functiondef(%s::regproc)", [name])
+                (definition,) = cursor.fetchone()
+            assert old in definition
+            execute(definition.replace(old, new, 1))
+            if what == "owner":
+                execute(f"ALTER FUNCTION {name} OWNER TO phone_verify_other")
+        store = OrmStore(using=alias)
+        with statements() as noted:
+            assert cycle(store) is AttemptResult.RIGHT
+        assert set(noted) == {"text"}
+        functions.make_functions(alias)
+        with statements() as noted:
+            assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
+        assert "attach" in noted
+    finally:
+        execute("DROP OWNED BY phone_verify_other", "DROP ROLE phone_verify_other")
+
+
+def test_function_whose_types_fit_better_is_not_called(alias: str) -> None:
+    store = OrmStore(using=alias)
+    cycle(store)
     for name in full_names():
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT pg_get_functiondef(%s::regproc)", [name])
-            (definition,) = cursor.fetchone()
-        execute(definition.replace("BEGIN RETURN QUERY", "BEGIN RAISE 'planted'; RETURN QUERY"))
+            cursor.execute("SELECT pg_get_function_arguments(%s::regproc)", [name])
+            (types,) = cursor.fetchone()
+        body = "RETURNS integer LANGUAGE plpgsql AS 'BEGIN RAISE ''planted''; END'"
+        execute(f"CREATE FUNCTION {name}({types.replace('bigint', 'integer')}) {body}")
+    with statements() as noted:
+        assert cycle(store, WRONG) is AttemptResult.WRONG
+    assert noted == ["count", "start", "attach", "spend"]
+    functions.make_functions(alias)
+    drop()
+
+
+def test_column_of_another_type(alias: str) -> None:
+    """As between a migration of the next version and its functions."""
     store = OrmStore(using=alias)
+    cycle(store)
+    execute('ALTER TABLE "phone_verify_django_counterrow" ALTER COLUMN "name" TYPE text')
     with statements() as noted:
         assert cycle(store) is AttemptResult.RIGHT
-    assert set(noted) == {"text"}
-    functions.make_functions(alias)
+        assert cycle(store) is AttemptResult.RIGHT
+    assert noted == ["count", *["text"] * 8]
+    execute('ALTER TABLE "phone_verify_django_counterrow" ALTER COLUMN "name" TYPE varchar(100)')
+
+
+def test_right_that_a_step_lacks_does_not_end_the_functions(alias: str) -> None:
+    """An error within a function, as of a policy of row-level security, is the step's alone."""
+    store = OrmStore(using=alias)
+    cycle(store)
+    execute(
+        "DROP ROLE IF EXISTS phone_verify_reader", "CREATE ROLE phone_verify_reader", "SET ROLE phone_verify_reader"
+    )
+    try:
+        with pytest.raises(StoreError, match="permission denied"):
+            run(store.count([Quota("total", 99)], None))
+    finally:
+        execute("RESET ROLE", "DROP ROLE phone_verify_reader")
     with statements() as noted:
-        assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
-    assert "attach" in noted
+        assert cycle(store) is AttemptResult.RIGHT
+    assert noted == ["text", "count", "start", "attach", "spend"], "it looks once more"
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["functions of each schema", "functions of one schema"])
-def test_schemas_of_tenants(shared: bool, django_db_blocker: Any) -> None:
-    """Steps in turn on one connection: each uses the tables of the search path of its request."""
+def test_view_on_an_old_function_keeps_it(alias: str) -> None:
+    old = f"phone_verify_spend_{'0' * 16}"
+    execute(f"CREATE FUNCTION {old}() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+    execute(f"CREATE VIEW of_the_site AS SELECT {old}() AS one")
+    drop(but="0" * 16)
+    functions.make_functions(alias)
+    assert names() == [*EVERY[:3], "spend", *EVERY[3:]]
+    execute("DROP VIEW of_the_site")
+    functions.make_functions(alias)
+    assert names() == EVERY
+
+
+def test_migrations_at_once_make_them_and_say_nothing(alias: str, capsys: pytest.CaptureFixture[str]) -> None:
+    drop()
+    together(6, lambda _: functions.make_functions(alias), lambda: connections[alias].close())
+    assert names() == EVERY
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("path", ["{}, public", "public, {}"])
+def test_tables_in_several_schemas_have_no_functions(path: str, django_db_blocker: Any) -> None:
+    """A session would keep plans for each of them; and go on with the tables of one after another's were created."""
     tenants = ["one", "two"]
     with servers.database("postgresql") as url, registered("own", settings_of(url), django_db_blocker) as alias:
-
-        def choose(tenant: str) -> None:
-            execute(f"SET search_path TO {tenant}, public")
-
-        if shared:
-            make_tables(alias)
-        for tenant in tenants:
-            execute(f"CREATE SCHEMA {tenant}")
-            choose(tenant)
-            make_tables(alias, functions=not shared)
+        make_tables(alias)
         store = OrmStore(using=alias)
-        for _ in range(8):  # beyond the five plans for given values
-            for tenant in tenants:
-                choose(tenant)
-                cycle(store)
-        with statements() as noted:
-            cycle(store)
-        assert set(noted) == {"count", "start", "attach", "spend"}
-        for tenant, expected in zip(tenants, [8, 9], strict=True):
-            choose(tenant)
+        cycle(store)
+        assert names() == EVERY
+        execute("CREATE SCHEMA one", "CREATE SCHEMA two", f"SET search_path TO {path.format('one')}")
+        cycle(store)
+        for tenant in tenants:
+            execute(f"SET search_path TO {tenant}")
+            make_tables(alias)
+        assert names() == []
+        for tenant in tenants * 3:
+            execute(f"SET search_path TO {tenant}, public")
+            assert cycle(store) is AttemptResult.RIGHT
+        for tenant, expected in [("one", 3), ("two", 3), ("public", 2)]:
+            execute(f"SET search_path TO {tenant}")
             assert VerificationRow.objects.using(alias).count() == expected
 
 
-def test_tenant_without_functions(django_db_blocker: Any) -> None:
+def test_functions_are_in_the_schema_of_the_tables(django_db_blocker: Any) -> None:
     with servers.database("postgresql") as url, registered("own", settings_of(url), django_db_blocker) as alias:
-        store = OrmStore(using=alias)
-        for tenant in ("one", "two"):
-            execute(f"CREATE SCHEMA {tenant}", f"SET search_path TO {tenant}")
-            make_tables(alias, functions=tenant == "one")
-        for tenant in ("one", "two", "one"):
-            execute(f"SET search_path TO {tenant}")
-            assert cycle(store) is AttemptResult.RIGHT
+        execute('CREATE SCHEMA "The site"', 'SET search_path TO "The site", public')
+        make_tables(alias)
+        with statements() as noted:
+            cycle(OrmStore(using=alias))
+        assert "attach" in noted
+
+
+def test_connection_calls_functions_after_some_statements(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, their plans would cost more than they save: a site may open a connection for each request."""
+    monkeypatch.setattr(functions, "_USES", 20)
+    store = OrmStore(using=alias)
+    run(store.count([Quota("total", 99)], None))
+    with statements() as noted:
+        for _ in range(12):
+            cycle(store)
+            connections[alias].close()
+    assert set(noted) == {"text"}
+    with statements() as noted:
+        for _ in range(8):
+            cycle(store)
+    assert noted[:20] == ["text"] * 20
+    assert noted[-4:] == ["count", "start", "attach", "spend"]
 
 
 def test_other_databases_get_none(db: None, capsys: pytest.CaptureFixture[str]) -> None:

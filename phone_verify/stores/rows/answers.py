@@ -24,6 +24,11 @@ def may_be_ordinary(answering: Answering) -> bool:
     return answering.rights == 0
 
 
+def at_most(limit: float) -> int:
+    """Return a limit as a value of a statement: no count in a column reaches a larger one."""
+    return int(min(limit, _UNLIMITED))
+
+
 def ordinary_values(
     binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, answering: Answering
 ) -> Mapping[str, object]:
@@ -34,11 +39,11 @@ def ordinary_values(
         "digests": [digest.hex() for digest in digests],
         "length": length,
         "address": answering.address,
-        "most": limits.per_address or _UNLIMITED,
-        "short_per_day": limits.short_per_day,
-        "most_failures": limits.failures,
-        "short_failures": limits.short_failures,
-        "ceiling": limits.ceiling or _UNLIMITED,
+        "most": at_most(limits.per_address or _UNLIMITED),
+        "short_per_day": at_most(limits.short_per_day),
+        "most_failures": at_most(limits.failures),
+        "short_failures": at_most(limits.short_failures),
+        "ceiling": at_most(limits.ceiling or _UNLIMITED),
     }
 
 
@@ -122,7 +127,7 @@ WITH held AS (
 ), tally AS (
   INSERT INTO {counter} AS c (name, count, ends_at)
   SELECT new.name, 1, new.ends_at FROM held, LATERAL (VALUES
-    ('{TALLY_FIRST}' || series || ':' || lpad(mod(read_at / {_HOUR}, 100)::text, 2, '0'),
+    ('{TALLY_FIRST}' || series || ':' || lpad(mod(read_at / {_HOUR}, 100::bigint)::text, 2, '0'),
       (read_at / {_HOUR} + {1 + TALLY_HOURS}) * {_HOUR}),
     (CASE WHEN NOT trusted THEN %(address)s END, read_at + {window})) AS new (name, ends_at)
   WHERE NOT matches AND new.name IS NOT NULL ORDER BY new.name COLLATE "C"

@@ -22,7 +22,7 @@ from .answers import may_be_ordinary, ordinary_spent, ordinary_values
 from .texts import Table
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import MICROSECOND, Phone, micros, tally_of, tally_rows, time_of
-from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements
+from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements, countable_at_once
 
 #: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
 #: long.
@@ -58,7 +58,7 @@ class RowStore:
         gates = [quota for quota in ordered if quota.gate]
         taken = [quota for quota in ordered if not quota.gate]
         names = sorted({quota.key for quota in taken})
-        at_once = self._writes.at_once and bool(names) and len(names) == len(taken)
+        at_once = self._writes.at_once and bool(names) and countable_at_once([quota.key for quota in quotas])
 
         def one_more(tx: Transaction) -> Counted:
             tx.unclear = True

@@ -24,7 +24,7 @@ from ...lifecycle import Opened
 from ...limits import Quota, Window
 from ...model import Verification
 from ..base import PURGE_PER_START
-from .answers import spend_text
+from .answers import at_most, spend_text
 from .texts import Statement, Table, Tables
 from .values import FIELDS, MICROSECOND, SERIES, TALLY_BEYOND, TALLY_FIRST, Phone, micros, series_range, stored_fields
 
@@ -387,9 +387,9 @@ class WriteStatements:
         rows: Sequence[Sequence[Any]] = self.count(
             cursor,
             names=_lines(quota.key for quota in quotas),
-            limits=_lines(quota.limit for quota in quotas),
+            limits=_lines(at_most(quota.limit) for quota in quotas),
             gates=_lines(gate.key for gate in gates),
-            full_at=_lines(gate.limit for gate in gates),
+            full_at=_lines(at_most(gate.limit) for gate in gates),
             tag=tag,
             at=micros(now) if now else None,
         ).fetchall()
@@ -427,6 +427,11 @@ WHERE c.name = ANY({names}) AND (SELECT count(*) FROM held) = cardinality({names
 )
 RETURNING c.name, c.ends_at, {t.now}, {_WITHOUT_WAITING}, {", ".join(f"{series}_sum" for series in SERIES)},
   p.windows, p.failures, p.ends_at, {t.version}"""
+
+
+def countable_at_once(keys: Sequence[str]) -> bool:
+    """Return whether one statement can count quotas with these keys: they are different, and each is one line."""
+    return len(set(keys)) == len(keys) and all(keys) and not any("\n" in key for key in keys)
 
 
 def _tallied(rows: Sequence[tuple[str, int, int]], at: datetime) -> dict[str, object]:

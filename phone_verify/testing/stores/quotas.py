@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from .case import (
     CALL,
     LIMITS,
     LINE,
+    NOBODY,
     OTHER_BINDING,
     OTHER_PHONE,
     OURS,
@@ -296,6 +298,22 @@ class QuotaPromises(StoreCase):
         assert isinstance(run(store.count(gates, clock())), Denied)
         clock.move(2)
         assert not isinstance(run(store.count(gates, clock())), Denied)
+
+    @pytest.mark.parametrize("full", [("g", "g"), ("a\nb", "g"), ("",), ("g", "a\nb")], ids=repr)
+    def test_gates_with_any_name_are_compared(self, store: Store, clock: ManualClock, full: Sequence[str]) -> None:
+        quota, gates = Quota("q", 9), [Quota(key, 5 - n, gate=True) for n, key in enumerate(full)]
+        self.windows(store.count([quota], clock()))
+        for _ in range(gates[-1].limit):
+            assert not isinstance(run(store.count([*gates, quota], clock())), Denied)
+            self.windows(store.count([replace(gates[-1], gate=False, limit=9)], clock()))
+        assert isinstance(run(store.count([*gates, quota], clock())), Denied)
+
+    def test_limit_beyond_every_number_of_the_store(self, store: Store, clock: ManualClock) -> None:
+        quotas = [Quota("q", 10**20), Quota("g", 10**20, gate=True)]
+        for _ in range(3):
+            assert not isinstance(run(store.count(quotas, clock())), Denied)
+        record, most = self.open(store, clock), Limits(10**20, per_address=10**20, short_per_day=10**20)
+        assert isinstance(run(store.spend(record.id, BINDING, [WRONG], 6, most, NOBODY, clock())), Spent)
 
     def test_uncount_leaves_gates_alone(self, store: Store, clock: ManualClock) -> None:
         windows = self.windows(store.count([Quota("g", 1)], clock()))
