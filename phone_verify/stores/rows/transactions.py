@@ -190,8 +190,8 @@ class Transaction:
             return None, Phone(id[:TAG_LENGTH]), self.time(None)
         *values, windows, failures, ends_at, version = row
         at = self.time(values[READ_AT])
-        record, phone = record_of(values, at), Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
-        return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
+        phone = Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
+        return record_of(values, at, phone), phone, at
 
     def _remembered(self, id: str) -> tuple[Verification, Phone, datetime]:
         start, at = self._memory.start(id), self._remembered_time()

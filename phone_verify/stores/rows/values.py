@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from enum import StrEnum
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -33,15 +34,20 @@ def time_of(micros: int) -> datetime:
     return _EPOCH + micros * MICROSECOND
 
 
+def _one_of(enum: type[StrEnum]) -> tuple[Callable[[Any], object], Callable[[Any], object]]:
+    # To call the class takes twenty times as long.
+    return {each.value: each for each in enum}.__getitem__, str
+
+
 _TIME, _FLAG, _NUMBER = (time_of, micros), (bool, int), (PhoneNumber, attrgetter("e164"))
-_CHANNEL, _DIGEST = (Channel, str), (bytes, bytes)
+_CHANNEL, _DIGEST = _one_of(Channel), (bytes, bytes)
 #: How a column that is not plain text or a number is read, and how it is stored, unless it is NULL.
 _CONVERTED: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
     "phone": _NUMBER,
     "binding": _DIGEST,
     "channel": _CHANNEL,
-    "code_source": (CodeSource, str),
-    "status": (Status, str),
+    "code_source": _one_of(CodeSource),
+    "status": _one_of(Status),
     "code_digest": _DIGEST,
     "short": _FLAG,
     "created_at": _TIME,
@@ -57,19 +63,22 @@ _CONVERTED: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] =
     "code_channel": _CHANNEL,
     "by_call": _FLAG,
     "other_caller_at": _TIME,
-    "attestation": (Attestation, str),
+    "attestation": _one_of(Attestation),
 }
 _PLACES = [(FIELDS.index(name), read) for name, (read, _) in _CONVERTED.items()]
 READ_AT = FIELDS.index("read_at")
 
 
-def record_of(row: Sequence[Any], read_at: datetime) -> Verification:
+def record_of(row: Sequence[Any], read_at: datetime, phone: Phone | None = None) -> Verification:
+    """Return the record of a row, with its failures if its phone is given."""
     values = list(row)
     for place, read in _PLACES:
         if values[place] is not None:
             values[place] = read(values[place])
     values[READ_AT] = read_at
-    record: Verification = Draft(Request(*values[: len(_REQUEST)]), *values[len(_REQUEST) :], failures=None)
+    request = Request(*values[: len(_REQUEST)])
+    failures = phone.failures_of(request.failure_key) if phone is not None else None
+    record: Verification = Draft(request, *values[len(_REQUEST) :], failures=failures)
     record.__class__ = Verification
     return record
 
@@ -103,10 +112,17 @@ class Phone:
         self.tag = tag
         #: False if writing it would change nothing.
         self.changed = False
-        self._windows: dict[str, list[int]] = _from_json(windows)
-        self._failures: dict[str, list[int]] = _from_json(failures)
+        self._texts = windows, failures
         self._ends_at: int = ends_at or 0
         self.version: int | None = version
+
+    @cached_property
+    def _windows(self) -> dict[str, list[int]]:
+        return _from_json(self._texts[0])
+
+    @cached_property
+    def _failures(self) -> dict[str, list[int]]:
+        return _from_json(self._texts[1])
 
     def window(self, key: str) -> Window | None:
         counted = self._windows.get(key)
