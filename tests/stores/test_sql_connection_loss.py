@@ -162,13 +162,13 @@ class Killer:
         self._left: int | None = None
         send = texts.Prepared.__call__
 
-        def call(prepared: texts.Prepared, cursor: Any, **values: Any) -> Any:
+        def call(prepared: texts.Prepared, cursor: Any, *mapping: Any, **values: Any) -> Any:
             if self._left is not None:
                 self._left -= 1
                 if self._left == 0:
                     self._left = None
                     self.kill(cursor.connection)
-            return send(prepared, cursor, **values)
+            return send(prepared, cursor, *mapping, **values)
 
         monkeypatch.setattr(texts.Prepared, "__call__", call)
 

@@ -324,9 +324,9 @@ def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.M
         run(store.open(order, [], LIMITS, None))
     run_statement = Prepared.__call__
 
-    def note(statement: Prepared, cursor: Any, **values: Any) -> Any:
+    def note(statement: Prepared, cursor: Any, *mapping: Any, **values: Any) -> Any:
         lazy.append("synchronous_commit" in statement._text)
-        return run_statement(statement, cursor, **values)
+        return run_statement(statement, cursor, *mapping, **values)
 
     monkeypatch.setattr(Prepared, "__call__", note)
     for order, line in zip(orders, (None, LINE), strict=True):

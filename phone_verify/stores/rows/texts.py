@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from .values import series_range
 
-#: Runs on a DBAPI cursor with these named values, and returns the cursor.
+#: Runs on a DBAPI cursor with a mapping of values, or with few of them by name, and returns the cursor.
 Statement: TypeAlias = Callable[..., Any]
 #: See `Tables.as_function`.
 AsFunction: TypeAlias = "Callable[[Tables, str, str, Sequence[str]], Statement]"
@@ -66,7 +66,8 @@ class Prepared:
         self._order = None if placeholder is None else NAMED.findall(text)
         self._text = text if placeholder is None else NAMED.sub(placeholder, text)
 
-    def __call__(self, cursor: Any, **values: Any) -> Any:
+    def __call__(self, cursor: Any, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+        values = values or named
         cursor.execute(self._text, values if self._order is None else list(map(values.__getitem__, self._order)))
         return cursor
 

@@ -211,16 +211,16 @@ class Transaction:
         row: Sequence[Any] | None = None
         if self.holds:
             asked = time.monotonic()
-            row = read_held(self.cursor, **values).fetchone()
+            row = read_held(self.cursor, values).fetchone()
             if row is not None and time.monotonic() - asked > _CLOCK_IS_EXACT:
                 # The server reads its time before it waits for the rows: a code may have expired meanwhile.
                 row = [*row[:READ_AT], *self._reads.time(self.cursor).fetchone(), *row[READ_AT + 1 :]]
         if row is None:
-            row = read(self.cursor, **values).fetchone()
+            row = read(self.cursor, values).fetchone()
             if row is not None and self.holds:
                 # Its phone has no row, and cannot be locked without one.
                 self._hold(id[:TAG_LENGTH])
-                row = read(self.cursor, **values).fetchone()
+                row = read(self.cursor, values).fetchone()
         return row
 
     def phone(self, tag: str, known: list[Phone] | None = None) -> tuple[Phone, datetime]:

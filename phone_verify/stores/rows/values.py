@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from ... import limits
-from ...limits import Quota, Tally, TallyChange, Window
+from ...limits import Quota, TallyChange, Window
 from ...model import Channel, CodeSource, Draft, Failures, Request, Status, Verification
 from ...phone import Attestation, PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
@@ -208,21 +208,11 @@ _OLD_FAILURES = 2
 #: these two.
 TALLY_FIRST, TALLY_BEYOND = "tally:", "tally;"
 SERIES = ("short", "long", "right")
-_SERIES_PLACE = len(TALLY_FIRST)
 
 
 def series_range(series: str) -> tuple[str, str]:
     """Return the first name of a series' counters, and an upper bound beyond the last."""
     return f"{TALLY_FIRST}{series}:", f"{TALLY_FIRST}{series};"
-
-
-def tally_of(rows: Iterable[Sequence[Any]], at: datetime) -> Tally:
-    """Build the tally from counter rows of name, count and end; other counters are ignored."""
-    sums = dict.fromkeys(SERIES, 0)
-    for name, count, ends_at, *_ in rows:
-        if name.startswith(TALLY_FIRST) and ends_at > micros(at):
-            sums[name[_SERIES_PLACE:].partition(":")[0]] += count
-    return Tally(**sums)
 
 
 def tally_rows(change: TallyChange | None, address: str | None, at: datetime) -> Sequence[tuple[str, int, int]]:

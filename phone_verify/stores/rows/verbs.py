@@ -21,7 +21,7 @@ from ..base import KEPT_FOR, PURGE_PER_START, Place, Reservation, checked_keep
 from .answers import may_be_ordinary, ordinary_spent, ordinary_values
 from .texts import Table
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
-from .values import MICROSECOND, Phone, micros, tally_of, tally_rows, time_of
+from .values import MICROSECOND, Phone, micros, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements, countable_at_once
 
 #: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
@@ -78,9 +78,10 @@ class RowStore:
             if tx.holds and names:
                 self._writes.hold_counters(tx.cursor, names)
             every = sorted({*names, *(gate.key for gate in gates)})
-            rows = self._writes.read_counters(tx.cursor, every or [""])
-            at = tx.time(rows[0][3]) if rows else tx.server_time()
-            counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
+            rows = self._writes.read_counters(tx.cursor, every or [""], tx.given_time())
+            *sums, server_time = rows[0][:4]
+            at = tx.time(server_time)
+            counts = {name: Window(count, time_of(ends_at)) for *_, name, count, ends_at in rows if name is not None}
             windows = []
             for quota in quotas:
                 window = increment(counts.get(quota.key), quota, at)
@@ -90,7 +91,7 @@ class RowStore:
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
             if names:
                 self._writes.write_counters(tx.cursor, names, [by_name[name] for name in names])
-            return Counted([window.ends_at for window in windows], tally_of(rows, at))
+            return Counted([window.ends_at for window in windows], Tally(*map(int, sums)))
 
         locked = Mode.LOCKED if names else Mode.READ_ONLY
         return step, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked
@@ -486,7 +487,7 @@ class RowStore:
     def _write_phone(self, tx: Transaction, phone: Phone, at: datetime) -> None:
         if phone.changed:
             tx.wrote = True
-            self._writes.write_phone(tx.cursor, **phone.row(at))
+            self._writes.write_phone(tx.cursor, phone.row(at))
 
     def _close(self, tx: Transaction, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:

@@ -196,10 +196,10 @@ class WriteStatements:
                 return False
         else:
             if phone.changed:
-                self.write_phone(cursor, **phone.row(at))
-            self._update(names)(cursor, **values)
+                self.write_phone(cursor, phone.row(at))
+            self._update(names)(cursor, values)
         if tally and not self.at_once:
-            self._tally(len(tally))(cursor, **tallied)
+            self._tally(len(tally))(cursor, tallied)
         return True
 
     def _update_text(self, names: Iterable[str], source: str = "") -> str:
@@ -260,11 +260,11 @@ class WriteStatements:
         rows that expired before `before`.
         """
         row = phone.row(at)
-        self.write_phone(cursor, **row)
+        self.write_phone(cursor, row)
         phone.version = row["version"] if self._tables.numbered else None
         for ended in opened.ended:
             self._update(CLOSED)(cursor, this=ended.id, **stored_fields(ended, CLOSED))
-        self.insert(cursor, **stored_fields(opened.record, STARTED))
+        self.insert(cursor, stored_fields(opened.record, STARTED))
         for table, most in _PURGED.items() if purges else ():
             self.purge(cursor, table, before, most)
         return True
@@ -348,14 +348,14 @@ class WriteStatements:
     def hold_counters(self, cursor: Any, names: Sequence[str]) -> None:
         """Lock these counters. Names are given in order, so that no two steps deadlock."""
         hold, _, _ = self._counters(len(names))
-        hold(cursor, **_numbered("name", names))
+        hold(cursor, _numbered("name", names))
 
-    def read_counters(self, cursor: Any, names: Sequence[str]) -> Sequence[Sequence[Any]]:
-        """Return the names that have a row, and the tally's, with their counts, ends, and the
-        server's time.
+    def read_counters(self, cursor: Any, names: Sequence[str], at: int | None) -> Sequence[Sequence[Any]]:
+        """Return the three sums of the tally at that time, the server's time, and the name, count and
+        end of each of these counters that has a row; one row of the sums and the time if none has.
         """
         _, read, _ = self._counters(len(names))
-        rows: Sequence[Sequence[Any]] = read(cursor, **_numbered("name", names)).fetchall()
+        rows: Sequence[Sequence[Any]] = read(cursor, _numbered("name", names) | {"at": at}).fetchall()
         return rows
 
     def write_counters(self, cursor: Any, names: Sequence[str], windows: Sequence[Window]) -> None:
@@ -363,16 +363,17 @@ class WriteStatements:
         _, _, write = self._counters(len(names))
         counts = _numbered("count", [window.count for window in windows])
         ends = _numbered("ends_at", [micros(window.ends_at) for window in windows])
-        write(cursor, **_numbered("name", names), **counts, **ends)
+        write(cursor, _numbered("name", names) | counts | ends)
 
     def _counter_statements(self, count: int) -> tuple[Statement, Statement, Statement]:
         """Return the statements that lock, read and write this many counters."""
         t, names, columns = self._tables, [f"%(name{n})s" for n in range(count)], ("name", "count", "ends_at")
         full = [f"{name}, %(count{n})s, %(ends_at{n})s" for n, name in enumerate(names)]
         hold = t.upsert(Table.COUNTER, columns, [f"{name}, 0, 0" for name in names], ["name"])
-        each = f"SELECT name, count, ends_at, {t.now} FROM {t.counter} WHERE name"
-        # With OR, SQLite would collect the rows in a temporary table.
-        read = f"{each} IN ({', '.join(names)}) UNION ALL {each} >= '{TALLY_FIRST}' AND name < '{TALLY_BEYOND}'"
+        read = (
+            f"SELECT {', '.join(map(t.tallied, SERIES))}, {t.now}, c.name, c.count, c.ends_at "
+            f"FROM (SELECT 1 AS one) AS one LEFT JOIN {t.counter} AS c ON c.name IN ({', '.join(names)})"
+        )
         write = t.upsert(Table.COUNTER, columns, full, ["count", "ends_at"])
         return t.prepared(hold), t.prepared(read), t.prepared(write)
 
@@ -445,7 +446,12 @@ def _tallied(rows: Sequence[tuple[str, int, int]], at: datetime) -> dict[str, ob
 
 
 def _numbered(word: str, values: Sequence[object]) -> dict[str, object]:
-    return {f"{word}{n}": value for n, value in enumerate(values)}
+    return dict(zip(_numbers(word, len(values)), values, strict=True))
+
+
+@cache
+def _numbers(word: str, count: int) -> Sequence[str]:
+    return [f"{word}{n}" for n in range(count)]
 
 
 def _lines(values: Iterable[object]) -> str:

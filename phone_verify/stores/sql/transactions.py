@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -81,7 +81,8 @@ class EngineTransactionRunner:
             self._prepare()
             self._prepare = None
         connection = self._connections.take()
-        if is_pooled(connection.dbapi_connection) and mode is not Mode.READ_ONLY:
+        raw: Any = connection.dbapi_connection
+        if is_pooled(raw) and mode is not Mode.READ_ONLY:
             # Behind a pooler the server's time limits hold for one transaction only.
             if from_cache:
                 self._connections.give_back(connection)
@@ -89,18 +90,18 @@ class EngineTransactionRunner:
             alone = False
         server = self._connections.server
         tx = Transaction(
-            connection.cursor(), self._reads, self._memory, now, server=server, alone=alone, from_cache=from_cache
+            raw.cursor(), self._reads, self._memory, now, server=server, alone=alone, from_cache=from_cache
         )
         try:
             if not alone:
-                tx.cursor.execute(self._connections.begin(connection.dbapi_connection))
+                tx.cursor.execute(self._connections.begin(raw))
             result = step(tx)
             if not alone:
                 if isinstance(result, Denied) and not tx.wrote:
-                    connection.rollback()  # a commit would wait for the disk only to release locks
+                    raw.rollback()  # a commit would wait for the disk only to release locks
                 else:
                     tx.unclear = True
-                    connection.commit()
+                    raw.commit()
             tx.cursor.close()
         except ConcurrentUpdate:
             raise
