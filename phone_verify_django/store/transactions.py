@@ -200,7 +200,7 @@ class ConnectionTransactionRunner:
                 # The block may have no write lock yet: two steps would both read, and then both write.
                 table = connection.ops.quote_name(PhoneRow._meta.db_table)
                 cursor.execute(f"UPDATE {table} SET ends_at = ends_at WHERE tag = ''")  # noqa: S608 - our own table's
-            return step(self._turn(cursor, connection, now))
+            return step(Transaction(cursor, self._reads, self._memory, now, alone=False, from_cache=False))
 
     def _until_done(
         self,
@@ -224,7 +224,7 @@ class ConnectionTransactionRunner:
             try:
                 prepare()
                 with connection.cursor() as cursor:
-                    tx = self._turn(cursor, connection, now, alone=alone, from_cache=from_cache)
+                    tx = Transaction(cursor, self._reads, self._memory, now, alone=alone, from_cache=from_cache)
                     try:
                         return step(tx) if alone else _in_a_transaction(step, tx, connection)
                     finally:
@@ -240,18 +240,6 @@ class ConnectionTransactionRunner:
                 if missed:
                     raise
                 missed = True
-
-    def _turn(
-        self,
-        cursor: Any,
-        connection: BaseDatabaseWrapper,
-        now: datetime | None,
-        *,
-        alone: bool = False,
-        from_cache: bool = False,
-    ) -> Transaction:
-        server = connection.vendor != "sqlite"
-        return Transaction(cursor, self._reads, self._memory, now, server=server, alone=alone, from_cache=from_cache)
 
 
 def _mode_on(connection: BaseDatabaseWrapper, mode: Mode) -> Mode:

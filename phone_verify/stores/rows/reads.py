@@ -17,6 +17,8 @@ class ReadStatements:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = t = tables
+        #: Whether a server runs them, and other clients' between them.
+        self.server = t.kind != "sqlite"
         elsewhere = {"tag": "v.tag" if t.tagged else f"substr(v.id, 1, {TAG_LENGTH})", "read_at": t.now}
         fields = ", ".join(elsewhere.get(name, f"v.{name}") for name in FIELDS)
         counted = f"p.windows, p.failures, p.ends_at, {t.version}"

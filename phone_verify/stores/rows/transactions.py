@@ -35,12 +35,7 @@ T = TypeVar("T")
 
 
 class Mode(Enum):
-    """How a step is run on a server.
-
-    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was
-    first. Locked: in a transaction that locks the phone's row. SQLite, which has one writer, runs
-    every step in `BEGIN IMMEDIATE`.
-    """
+    """How a step is run on a server: without a lock, or with one, or first without. SQLite locks for every write."""
 
     READ_ONLY = (True,)
     OPTIMISTIC_THEN_LOCKED = (True, False)
@@ -113,25 +108,17 @@ class Transaction:
     """One run of a step: its cursor, its time, and what it can read."""
 
     def __init__(
-        self,
-        cursor: Any,
-        reads: ReadStatements,
-        memory: StartCache,
-        now: datetime | None,
-        *,
-        server: bool,
-        alone: bool,
-        from_cache: bool = False,
+        self, cursor: Any, reads: ReadStatements, cache: StartCache, now: datetime | None, alone: bool, from_cache: bool
     ) -> None:
         self.cursor = cursor
         self.alone = alone
         #: Whether something was sent that may have taken effect even if no reply arrives.
         self.unclear = False
         self.wrote = False
-        self._reads, self._memory, self._now, self._server = reads, memory, now, server
+        self._reads, self._memory, self._now, self._server = reads, cache, now, reads.server
         self._by_memory, self._began = from_cache, time.monotonic()
         #: Whether rows must be locked: on a server others may write as well.
-        self.holds = server and not alone
+        self.holds = reads.server and not alone
 
     def time(self, server_time: int | None) -> datetime:
         """Return the time of the step: the given one, the server's, or this process's if there is

@@ -13,7 +13,7 @@ from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...conversions import CONVERSIONS_KEPT, Conversion
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
-from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
+from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, all_counted
 from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
@@ -67,10 +67,9 @@ class RowStore:
                 raise ConcurrentUpdate
             at = tx.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
-            short, long, right = map(int, rows[0][4:7])
             if read is not None:
                 read[:] = [Phone(tag, rows[0][7:])]
-            return Counted([ends.get(quota.key, at) for quota in quotas], Tally(short, long, right))
+            return Counted([ends.get(quota.key, at) for quota in quotas], Tally(*map(int, rows[0][4:7])))
 
         def step(tx: Transaction) -> Counted | Denied:
             if tx.alone and at_once:
@@ -79,19 +78,15 @@ class RowStore:
                 self._writes.hold_counters(tx.cursor, names)
             every = sorted({*names, *(gate.key for gate in gates)})
             rows = self._writes.read_counters(tx.cursor, every or [""], tx.given_time())
-            *sums, server_time = rows[0][:4]
-            at = tx.time(server_time)
+            at = tx.time(rows[0][3])
             counts = {name: Window(count, time_of(ends_at)) for *_, name, count, ends_at in rows if name is not None}
-            windows = []
-            for quota in quotas:
-                window = increment(counts.get(quota.key), quota, at)
-                if isinstance(window, Denied):
-                    return window
-                windows.append(window)
+            windows = all_counted([(quota, counts.get(quota.key)) for quota in quotas], at)
+            if isinstance(windows, Denied):
+                return windows
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
             if names:
                 self._writes.write_counters(tx.cursor, names, [by_name[name] for name in names])
-            return Counted([window.ends_at for window in windows], Tally(*map(int, sums)))
+            return Counted([window.ends_at for window in windows], Tally(*map(int, rows[0][:3])))
 
         locked = Mode.LOCKED if names else Mode.READ_ONLY
         return step, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked

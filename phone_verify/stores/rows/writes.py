@@ -437,12 +437,8 @@ def countable_at_once(keys: Sequence[str]) -> bool:
 
 def _tallied(rows: Sequence[tuple[str, int, int]], at: datetime) -> dict[str, object]:
     names, changes, ends = zip(*rows, strict=True)
-    return {
-        **_numbered("tally_name", names),
-        **_numbered("tally_change", changes),
-        **_numbered("tally_ends_at", ends),
-        "tally_at": micros(at),
-    }
+    counters = _numbered("tally_name", names) | _numbered("tally_change", changes)
+    return counters | _numbered("tally_ends_at", ends) | {"tally_at": micros(at)}
 
 
 def _numbered(word: str, values: Sequence[object]) -> dict[str, object]:

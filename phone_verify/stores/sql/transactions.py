@@ -88,10 +88,7 @@ class EngineTransactionRunner:
                 self._connections.give_back(connection)
                 raise ConcurrentUpdate
             alone = False
-        server = self._connections.server
-        tx = Transaction(
-            raw.cursor(), self._reads, self._memory, now, server=server, alone=alone, from_cache=from_cache
-        )
+        tx = Transaction(raw.cursor(), self._reads, self._memory, now, alone, from_cache)
         try:
             if not alone:
                 tx.cursor.execute(self._connections.begin(raw))
