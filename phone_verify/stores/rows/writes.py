@@ -371,11 +371,20 @@ class WriteStatements:
         full = [f"{name}, %(count{n})s, %(ends_at{n})s" for n, name in enumerate(names)]
         hold = t.upsert(Table.COUNTER, columns, [f"{name}, 0, 0" for name in names], ["name"])
         read = (
-            f"SELECT {', '.join(map(t.tallied, SERIES))}, {t.now}, c.name, c.count, c.ends_at "
-            f"FROM (SELECT 1 AS one) AS one LEFT JOIN {t.counter} AS c ON c.name IN ({', '.join(names)})"
+            f"SELECT tally.*, {t.now}, c.name, c.count, c.ends_at FROM ({self._sums_text()}) AS tally "
+            f"LEFT JOIN {t.counter} AS c ON c.name IN ({', '.join(names)})"
         )
         write = t.upsert(Table.COUNTER, columns, full, ["count", "ends_at"])
         return t.prepared(hold), t.prepared(read), t.prepared(write)
+
+    def _sums_text(self) -> str:
+        """Return a query for the three sums of the tally at the time `at`."""
+        sums = ", ".join(
+            f"COALESCE(SUM(CASE WHEN name >= '{first}' AND name < '{beyond}' THEN count END), 0) AS {series}_sum"
+            for series, (first, beyond) in zip(SERIES, map(series_range, SERIES), strict=True)
+        )
+        live = f"name >= '{TALLY_FIRST}' AND name < '{TALLY_BEYOND}' AND ends_at > {self._tables.time_given}"
+        return f"SELECT {sums} FROM {self._tables.counter} WHERE {live}"
 
     def count_at_once(
         self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], tag: str, now: datetime | None
@@ -403,10 +412,6 @@ class WriteStatements:
         name is followed to its row by the primary key, and to its limit by its place: a join took a third longer.
         """
         t = self._tables
-        sums = ", ".join(
-            f"COALESCE(SUM(count) FILTER (WHERE name >= '{first}' AND name < '{beyond}'), 0) AS {series}_sum"
-            for series, (first, beyond) in zip(SERIES, map(series_range, SERIES), strict=True)
-        )
         names, limits, gates, full_at = (
             f"string_to_array(%({name})s, chr(10))" for name in ("names", "limits", "gates", "full_at")
         )
@@ -418,10 +423,7 @@ WITH held AS (
   ORDER BY name FOR UPDATE
 )
 UPDATE {t.counter} AS c SET count = count + 1
-FROM (
-  SELECT {sums} FROM {t.counter}
-  WHERE name >= '{TALLY_FIRST}' AND name < '{TALLY_BEYOND}' AND ends_at > {t.time_given}
-) AS tally LEFT JOIN {t.phone} AS p ON p.tag = %(tag)s
+FROM ({self._sums_text()}) AS tally LEFT JOIN {t.phone} AS p ON p.tag = %(tag)s
 WHERE c.name = ANY({names}) AND (SELECT count(*) FROM held) = cardinality({names}) AND NOT EXISTS (
   SELECT 1 FROM {t.counter} WHERE name = ANY({gates}) AND ends_at > {t.time_given}
     AND count >= ({full_at}::bigint[])[array_position({gates}, name::text)]
