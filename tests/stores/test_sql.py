@@ -448,5 +448,5 @@ def test_store_repr_shows_no_address(store: SqlStore) -> None:
 
 def test_postgresql_plans_a_start_for_the_rows_it_purges() -> None:
     """A plan is made once, for any values: with the literal number it scanned the whole of a large table."""
-    text = WriteStatements(tables.row_tables(psycopg.dialect()))._start(True)._text
+    text = WriteStatements(tables.row_tables(psycopg.dialect()))._starts[True]._text
     assert re.findall(r"LIMIT (\S+)", text) == [str(most) for most in _PURGED.values()]
