@@ -79,7 +79,7 @@ class RowStore:
             every = sorted({*names, *(gate.key for gate in gates)})
             rows = self._writes.read_counters(tx.cursor, every or [""], tx.given_time())
             at = tx.time(rows[0][3])
-            counts = {name: Window(count, time_of(ends_at)) for *_, name, count, ends_at in rows if name}
+            counts = {name: Window(count, time_of(ends_at)) for *_, name, count, ends_at in rows if name is not None}
             windows = all_counted([(quota, counts.get(quota.key)) for quota in quotas], at)
             if isinstance(windows, Denied):
                 return windows
