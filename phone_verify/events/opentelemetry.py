@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from time import monotonic
 from typing import Any
 
 from .record import Telemetry, VerificationEvent, labels
 
 _NAME = "phone_verify"
+#: How long no receiver is looked for after none was found.
+_SECONDS = 1.0
 _OF_THE_API = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
@@ -28,6 +31,7 @@ class OpenTelemetry:
 
         self._trace: Any = trace
         self._providers = trace.get_tracer_provider, metrics.get_meter_provider
+        self._is_on, self._asked_again_at = False, float("-inf")
         meter, self._tracer = metrics.get_meter(_NAME), trace.get_tracer(_NAME)
         self._verbs = meter.create_counter("phone_verify.verbs", description="Finished operations, by outcome")
         self._seconds = meter.create_histogram(
@@ -42,10 +46,14 @@ class OpenTelemetry:
         """Whether the site has configured a receiver.
 
         Without one the API does nothing, but is not free of cost: its providers are then its own. That the SDK
-        is loaded says nothing: redis-py does so.
+        is loaded says nothing: redis-py does so. One that is configured after operations is noticed within a
+        second: the API reads the environment each time it is asked.
         """
-        tracers, meters = self._providers
-        return _is_configured(tracers()) or _is_configured(meters())
+        if not self._is_on and monotonic() >= self._asked_again_at:
+            self._asked_again_at = monotonic() + _SECONDS
+            tracers, meters = self._providers
+            self._is_on = _is_configured(tracers()) or _is_configured(meters())
+        return self._is_on
 
     def span(self, verb: str) -> AbstractContextManager[object]:
         """Return the span of an operation."""

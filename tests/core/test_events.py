@@ -12,11 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build_site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.events import opentelemetry
 from phone_verify.events.record import LABELS, EventBus, FilteredListener, VerificationEvent
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.model import Reason, Receipt, Started
@@ -328,6 +330,28 @@ def test_loaded_sdk_alone_measures_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_receiver_of_telemetry_is_looked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], list[object]()
+
+    def provider() -> object:
+        asked.append(found[0])
+        return found[0]
+
+    found: list[object] = [trace.get_tracer_provider()]
+    monkeypatch.setattr(opentelemetry, "monotonic", lambda: now[0])
+    telemetry = opentelemetry.OpenTelemetry()
+    monkeypatch.setattr(telemetry, "_providers", (provider, provider))
+    assert [telemetry.on, telemetry.on, telemetry.on] == [False] * 3
+    assert len(asked) == 2, "one for spans and one for metrics"
+    found[0] = object()
+    assert not telemetry.on
+    now[0] += 1
+    assert telemetry.on
+    found[0] = trace.get_tracer_provider()
+    now[0] += 1
+    assert telemetry.on, "the API lets a provider be set once"
 
 
 def test_site_works_without_opentelemetry() -> None:
