@@ -41,6 +41,8 @@ from .base import KEPT_FOR, PURGE_PER_START, RETENTION, Place, Reservation, chec
 
 log = logging.getLogger("phone_verify")
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 class _Phone:
     """The data of one phone."""
@@ -52,7 +54,7 @@ class _Phone:
         self.windows: dict[str, Window] = {}
         self.failures: dict[str, Failures] = {}
         #: When the last window and the last failure expire.
-        self.ends_at = datetime.min.replace(tzinfo=UTC)
+        self.ends_at = _LONG_AGO
 
 
 class _Taken(NamedTuple):
@@ -410,13 +412,7 @@ class MemoryStore:
             phone.windows[quota.key] = window
             phone.ends_at = max(phone.ends_at, window.ends_at)
 
-    def _answer(
-        self,
-        phone: _Phone,
-        answer: Spent | ResolvedCheck,
-        answering: Answering,
-        now: datetime,
-    ) -> None:
+    def _answer(self, phone: _Phone, answer: Spent | ResolvedCheck, answering: Answering, now: datetime) -> None:
         """Store the effects of an answer."""
         record, failures, change = answer.record, answer.failures, answer.tally
         phone.records[record.id] = record
@@ -429,7 +425,8 @@ class MemoryStore:
             self._clear(phone, record)
         if change is None:
             return
-        hour = hour_of(now)
+        hour, first = hour_of(now), first_hour_tallied(now)
+        self._tally = {each: tally for each, tally in self._tally.items() if each >= first}
         old = self._tally.get(hour, Tally())
         self._tally[hour] = Tally(old.short + change.short, old.long + change.long, old.right + change.right)
         if answering.address and change.address:
@@ -438,9 +435,11 @@ class MemoryStore:
 
     def _tally_at(self, now: datetime) -> Tally:
         first = first_hour_tallied(now)
-        self._tally = {hour: tally for hour, tally in self._tally.items() if hour >= first}
-        hours = self._tally.values()
-        return Tally(sum(h.short for h in hours), sum(h.long for h in hours), sum(h.right for h in hours))
+        short = long = right = 0
+        for hour, tally in self._tally.items():
+            if hour >= first:
+                short, long, right = short + tally.short, long + tally.long, right + tally.right
+        return Tally(short, long, right)
 
     def _conversion(self, route: str, now: datetime) -> Conversion:
         return self._conversions.get(route) or Conversion(0.0, 0.0, now)

@@ -19,7 +19,7 @@ from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import LIMITS, NOBODY, RIGHT, StoreSuite, opening, run
+from phone_verify.testing.stores import LIMITS, NOBODY, RIGHT, WRONG, StoreSuite, opening, run
 
 
 class TestMemoryStore(StoreSuite):
@@ -55,6 +55,13 @@ class TestMemoryStore(StoreSuite):
             assert isinstance(counted, Counted)
             run(store.uncount([quota], counted.windows, clock()))
         assert held(store) < 5
+
+    def test_answers_are_tallied_for_a_day(self, store: MemoryStore, clock: ManualClock) -> None:
+        for number in range(100):
+            record = run(store.open(opening(PhoneNumber(f"+98912{number:07}")), [], LIMITS, clock()))
+            run(store.spend(record.id, record.binding, [WRONG], 6, LIMITS, NOBODY, clock()))
+            clock.move(3600)
+        assert len(store._tally) <= 25
 
     def test_restarted_phone_is_not_dropped_for_old_state(self, forgetful: MemoryStore, clock: ManualClock) -> None:
         for minutes, key in [(30, "first"), (15, "second"), (16, "")]:
