@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ from .events.record import record_provider_time, record_receipt
 from .exchange import Exchange, HttpResponse, RecallToken, Request, StoreToken
 from .lifecycle import Attachment
 from .limits import DenialReason, Denied, Quota
-from .model import Cause, Channel, CodeSource, DeliveryReport, Order, Reason, Receipt, Status, Verification
+from .model import Cause, Channel, CodeSource, DeliveryReport, Order, Reason, Receipt, Status, Verification, value_class
 from .parts import Components
 from .phone import PhoneNumber
 from .planning import Code, Planner, proves
@@ -41,7 +41,7 @@ CLOSE_SECONDS = 3.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Admitted:
     """A record that the store accepted, and the drivers for its order, in turn."""
 
@@ -54,7 +54,7 @@ class Admitted:
     leases: Quota | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Undelivered:
     """An order that no driver carried, and the cause.
 

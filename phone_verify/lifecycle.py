@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -40,7 +40,18 @@ from .limits import (
     with_send,
 )
 from .lines import claim_of, claim_set_aside, holds_line, lines_of, proven_by, released_lines
-from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
+from .model import (
+    CLOCK_SLACK,
+    Channel,
+    CodeSource,
+    Failures,
+    IncomingCall,
+    Request,
+    Status,
+    Verification,
+    value_class,
+    with_changes,
+)
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
@@ -61,7 +72,7 @@ def may_move(old: Status, new: Status) -> bool:
     return new in MOVES.get(old, frozenset())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Opening:
     """A verification to be created: the record without what depends on the store's clock."""
 
@@ -110,7 +121,7 @@ class Opening:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attachment:
     """What a driver's receipt adds to a record.
 
@@ -143,7 +154,7 @@ class AttemptResult(StrEnum):
     TAKEN = "taken"  #: a remote code: the attempt is counted, the provider has yet to check it
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Spent:
     """An attempt that was consumed."""
 
@@ -158,7 +169,7 @@ class Spent:
         return self.answer is AttemptResult.RIGHT
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ResolvedCheck:
     """A verification after the provider's response to a check.
 
@@ -171,7 +182,7 @@ class ResolvedCheck:
     tally: TallyChange | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Opened:
     """An accepted start: the new record, those that it ends, and the windows that count it."""
 
@@ -356,9 +367,7 @@ def resolve_check(
         return ResolvedCheck(proven, verified=True, failures=kept, tally=taken_back(record, answering, address, now))
     if right is None:
         failures = drop_failure(failures, now)
-    change = None
-    if right is False:
-        record, change = tallied(record, answering, address, now)
+    record, change = tallied(record, answering, address, now) if right is False else (record, None)
     if present and record.attempts_left == 0 and record.pending_checks == 0:
         record = _closed(record, Status.EXHAUSTED, now)
     return ResolvedCheck(with_changes(record, failures=failures), verified=False, failures=failures, tally=change)
@@ -413,9 +422,7 @@ def settle(
     if generation is not None and kept:
         return None
     record = with_changes(record, read_at=now)
-    if not may_move(record.state, status):
-        return None
-    return _closed(record, status, now)
+    return _closed(record, status, now) if may_move(record.state, status) else None
 
 
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
@@ -429,13 +436,8 @@ def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now
 
 def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
     """Return the one open claim among a phone's records with this reference of this driver."""
-    same = [
-        record
-        for record in records
-        if record.open_at(now)
-        and (claim := claim_of(record)) is not None
-        and (claim.driver, claim.reference) == (driver, reference)
-    ]
+    claims = [(record, claim_of(record)) for record in records if record.open_at(now)]
+    same = [record for record, claim in claims if claim and (claim.driver, claim.reference) == (driver, reference)]
     return with_changes(same[0], read_at=now) if len(same) == 1 else None
 
 
@@ -477,12 +479,8 @@ def refresh(record: Verification, failures: Failures | None, now: datetime) -> V
 
 def has_proof(record: Verification) -> bool:
     """Return whether the proof of this record can still be redeemed at `read_at`."""
-    return (
-        record.status is Status.VERIFIED
-        and not record.redeemed
-        and record.closed_at is not None
-        and record.closed_at - CLOCK_SLACK <= record.read_at < record.closed_at + PROOF_LIFE
-    )
+    closed_at = record.closed_at if record.status is Status.VERIFIED and not record.redeemed else None
+    return closed_at is not None and closed_at - CLOCK_SLACK <= record.read_at < closed_at + PROOF_LIFE
 
 
 def _bound(record: Verification | None, binding: bytes, now: datetime) -> Verification | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from .model import Channel, Failures, Verification, with_changes
+from .model import Channel, Failures, Verification, value_class, with_changes
 from .policy import (
     FAILURE_MEMORY,
     FIRST_LOCK,
@@ -48,7 +48,7 @@ class DenialReason(StrEnum):
     TWO_STEPS = "two_steps"  #: `count_and_open` does not apply: the order has to be counted first
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Denied:
     """A step that was denied, the reason, and the wait until it may be retried if waiting helps."""
 
@@ -57,7 +57,7 @@ class Denied:
     record: Verification | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Quota:
     """At most `limit` in one window under `key`.
 
@@ -73,7 +73,7 @@ class Quota:
     gate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Window:
     """The count of a quota, and the end of its window."""
 
@@ -81,7 +81,7 @@ class Window:
     ends_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Tally:
     """Answers in the last 24 hours from browsers that are not trusted devices, over all phones.
 
@@ -94,7 +94,7 @@ class Tally:
     right: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TallyChange:
     """What one answer adds to the tally and to the wrong answers of its client's address.
 
@@ -107,7 +107,7 @@ class TallyChange:
     address: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Answering:
     """The client that answers.
 
@@ -158,7 +158,7 @@ class Limits:
         return tally.long >= max(self.long_per_day, TALLY_SHARE * tally.right)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Counted:
     """The result of `Store.count`: the end of each window counted in, and the tally at that time."""
 

@@ -5,11 +5,10 @@ long a released one rests.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
+from .model import Channel, CodeSource, IncomingCall, Status, Verification, value_class, with_changes
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -28,7 +27,7 @@ OTHER_CALLER_EVERY = timedelta(seconds=10)
 MOST_CLAIMANTS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Claim:
     """The call that a verification waits for: the driver that reports it, its reference and its line.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 from .phone import Attestation, PhoneNumber
 from .purposes import Budget, budget_of, failure_key
@@ -18,7 +18,18 @@ from .purposes import Budget, budget_of, failure_key
 #: clock was set back: its age is unknown, so it counts as expired.
 CLOCK_SLACK = timedelta(seconds=5)
 
+T = TypeVar("T")
+
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value_class(cls: type[T]) -> type[T]:
+    """Make a class of the values of one operation: a dataclass with slots, frozen for type checkers only.
+
+    One that is frozen at run time sets each field by a call, which takes a sixth of a start and its check.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 def is_id(text: str) -> bool:
@@ -52,7 +63,7 @@ _LABELS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Failures:
     """Wrong answers under one budget of a phone since its last success.
 
@@ -125,7 +136,7 @@ class Assurance(StrEnum):
     CALLER_ID_ATTESTED = "caller_id_attested"  #: and the caller's own provider attested the number (STIR/SHAKEN, A)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Order:
     """The task of a driver: one phone, one channel, and our code or text if we generate them."""
 
@@ -143,7 +154,7 @@ class Order:
     key: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Receipt:
     """What the provider returned when it accepted an order.
 
@@ -162,7 +173,7 @@ class Receipt:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IncomingCall:
     """A call that arrived: the caller (in E.164) and its attestation, the line, and the provider's reference.
 
@@ -183,7 +194,7 @@ class DeliveryState(StrEnum):
     UNDELIVERED = "undelivered"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeliveryReport:
     """Delivery report from a status query or a webhook. `said` is safe to log.
 
@@ -198,7 +209,7 @@ class DeliveryReport:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProviderAccount:
     """The site's account at the provider: its credential works. `balance` is what is left, in `currency`."""
 
@@ -215,7 +226,7 @@ class CallState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sighting:
     """The result of a poll: whether a call arrived, and from which number."""
 
@@ -223,7 +234,7 @@ class Sighting:
     caller: PhoneNumber | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Request:
     """The part of a verification that is known before it is opened and never changes."""
 
@@ -252,7 +263,7 @@ class Request:
         return failure_key(self.counts_as, trusted=self.trusted, service=self.service)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Verification:
     """The record of one verification, as a store keeps it: its request, and its progress.
 
@@ -349,11 +360,6 @@ class Verification:
         return self.request.subject
 
     @property
-    def budget(self) -> str:
-        """The budget as stored: empty in old records; `counts_as` is the effective one."""
-        return self.request.budget
-
-    @property
     def proved_channels(self) -> str:
         """The channels proved before it began, separated by spaces."""
         return self.request.proved_channels
@@ -389,10 +395,7 @@ class Verification:
 
     @property
     def state(self) -> Status:
-        """Effective status at `read_at`.
-
-        Open records past `expires_at` count as expired even if no step recorded it.
-        """
+        """Effective status at `read_at`: past `expires_at` open records have expired, even if no step recorded it."""
         if self.status in (Status.PENDING, Status.SENT) and not self._in_time(self.read_at):
             return Status.EXPIRED
         return self.status
@@ -415,7 +418,7 @@ class Verification:
         return Assurance.CALLER_ID_ATTESTED if self.attestation is Attestation.A else Assurance.CALLER_ID
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outcome:
     """The result of an operation: a verification, or the reason for a refusal, or both.
 
@@ -441,12 +444,12 @@ class Outcome:
         return self.reason is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Started(Outcome):
     """The outcome of a start that succeeded. Keep its `secret`, returned only here, for `check` and `redeem`."""
 
-    verification: Verification
-    secret: str = field(repr=False)
+    verification: Verification = field(kw_only=True)
+    secret: str = field(kw_only=True, repr=False)
 
     @property
     def ok(self) -> Literal[True]:
@@ -454,7 +457,7 @@ class Started(Outcome):
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Redeemed:
     """A proof that was redeemed: this phone was verified for this purpose, with this assurance."""
 
@@ -486,15 +489,12 @@ class Redeemed:
         return opened and self.counts_for_staff and self.assurance is Assurance.CODE and not self.short
 
 
-_VALUES = attrgetter(*Verification.__slots__)
-#: A record whose fields are being set: to set those of a frozen one takes five times as long.
-Draft: Any = make_dataclass("Draft", Verification.__slots__, slots=True, repr=False)
+_VALUES = attrgetter(*[field.name for field in fields(Verification)])
 
 
 def with_changes(record: Verification, **changes: Any) -> Verification:
     """Return a copy of the record with these fields changed; `dataclasses.replace` takes ten times as long."""
-    copy: Verification = Draft(*_VALUES(record))
+    copy = Verification(*_VALUES(record))
     for name, value in changes.items():
         setattr(copy, name, value)
-    copy.__class__ = Verification
     return copy

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from .codes import Keyring
 from .drivers.base import Starts
-from .model import Channel, CodeSource, Receipt, Request, Verification
+from .model import Channel, CodeSource, Receipt, Request, Verification, value_class
 from .phone import PhoneNumber
 from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
 from .purposes import CodeLimits
@@ -34,7 +34,7 @@ class Plan:
         return self.code_source is CodeSource.LOCAL and self.code_length == len(code)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Code:
     """The code of one order: the previous one if it can be repeated, else of a new generation.
 

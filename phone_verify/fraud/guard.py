@@ -150,12 +150,12 @@ class FraudGuard:
 
     async def sent(self, record: Verification, channel: Channel, store: Store, now: datetime | None) -> None:
         """Count an order that a provider accepted, or may have accepted, for the range of the phone."""
-        if channel not in FREE_CHANNELS and record.budget != Budget.TEST_NUMBER:
+        if channel not in FREE_CHANNELS and record.request.budget != Budget.TEST_NUMBER:
             await self._add(self._ranges(record.phone), store, now, sent=1)
 
     async def verified(self, record: Verification, networks: Sequence[str], store: Store, now: datetime | None) -> None:
         """Count a verification for the range of the phone, and for the networks of the client that answered."""
-        if record.has_code and record.budget != Budget.TEST_NUMBER:
+        if record.has_code and record.request.budget != Budget.TEST_NUMBER:
             await self._add([*self._ranges(record.phone), *self._networks(networks)], store, now, verified=1)
 
     async def _add(

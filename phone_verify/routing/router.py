@@ -9,14 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from random import SystemRandom
 
 from ..conversions import Conversion
 from ..drivers.base import Starts
 from ..errors import ConfigurationError
-from ..model import Channel
+from ..model import Channel, value_class
 from ..phone import PhoneKind, PhoneNumber
 from ..phone.formats import calling_codes
 from ..policy import VOICE_CHANNELS
@@ -31,7 +30,7 @@ _TRIPPED_SECONDS = 30.0
 _NO_TEXT = (PhoneKind.FIXED, PhoneKind.REFUSED)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Route:
     """The drivers of one order in turn, and how the first was chosen.
 

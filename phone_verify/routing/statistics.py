@@ -76,7 +76,7 @@ class RouteStatistics:
 
     async def _add(self, record: Verification, channel: Channel, driver: str, *, sent: int, verified: int) -> None:
         # Nothing is sent to a test number, and its code is known.
-        if record.budget == Budget.TEST_NUMBER or not self._used(channel, record.phone):
+        if record.request.budget == Budget.TEST_NUMBER or not self._used(channel, record.phone):
             return
         route = route_key(driver, record.phone.region, channel)
         if self._ticks() < self._paused.get(route, float("-inf")):

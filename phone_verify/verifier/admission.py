@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..before_send import ClientFacts, HookError, SendOrder
@@ -14,7 +14,7 @@ from ..events.record import VerificationEvent, record_route
 from ..exchange import is_token
 from ..lifecycle import Opening
 from ..limits import Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
-from ..model import Channel, Outcome, Reason, Verification
+from ..model import Channel, Outcome, Reason, Verification, value_class
 from ..parts import Components
 from ..phone import PhoneKind, PhoneNumber
 from ..planning import Plan, Planner
@@ -170,7 +170,7 @@ class Sends:
         await self._uncount_shared()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Asked:
     """What the site's hook is asked about an order, apart from its phone, purpose and channel."""
 
@@ -181,7 +181,7 @@ class Asked:
     owned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Candidate:
     """The first driver that may carry an order on a channel, and the limits of its codes.
 

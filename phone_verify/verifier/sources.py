@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Network
 
 from ..codes import Keyring
 from ..limits import Limits, Quota
+from ..model import value_class
 from ..policy import (
     LEASE_WINDOW,
     LEASES_PER_ADDRESS,
@@ -18,7 +19,7 @@ from ..policy import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Source:
     """An address, None if unknown; or an OAuth client or an access key, whose users share one server's address.
 

@@ -268,7 +268,7 @@ def test_start_of_a_client_is_an_ordinary_one() -> None:
     outcome = harness.start(oauth_client=A)
     assert isinstance(outcome, Started)
     assert harness.verifier.check(outcome.verification.id, outcome.secret, last_code(harness)).ok
-    assert (outcome.verification.subject, outcome.verification.budget) == ("", "sign_in")
+    assert (outcome.verification.subject, outcome.verification.request.budget) == ("", "sign_in")
 
 
 def test_code_in_another_resource_as_documented() -> None:

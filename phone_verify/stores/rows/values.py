@@ -13,7 +13,7 @@ from typing import Any
 
 from ... import limits
 from ...limits import Quota, TallyChange, Window
-from ...model import Channel, CodeSource, Draft, Failures, Request, Status, Verification
+from ...model import Channel, CodeSource, Failures, Request, Status, Verification
 from ...phone import Attestation, PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 
@@ -77,9 +77,7 @@ def record_of(row: Sequence[Any], read_at: datetime, phone: Phone | None = None)
     values[READ_AT] = read_at
     request = Request(*values[: len(_REQUEST)])
     failures = phone.failures_of(request.failure_key) if phone is not None else None
-    record: Verification = Draft(request, *values[len(_REQUEST) :], failures=failures)
-    record.__class__ = Verification
-    return record
+    return Verification(request, *values[len(_REQUEST) :], failures)
 
 
 def stored_fields(record: Verification, names: tuple[str, ...]) -> dict[str, object]:

@@ -1,0 +1,53 @@
+"""The classes of values: what those that every operation makes have in common, and that they are quick to make."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import field, is_dataclass
+from types import FrameType
+
+import pytest
+
+from phone_verify.model import value_class
+
+from .harness import Harness, sms
+
+
+@value_class
+class Point:
+    x: int
+    y: int = 0
+    secret: str = field(default="", repr=False)
+
+
+def test_value_class_compares_and_hashes_by_its_fields() -> None:
+    assert Point(1) == Point(1, 0)
+    assert Point(1) != Point(2)
+    assert len({Point(1), Point(1, 0), Point(2)}) == 2
+    assert repr(Point(1, secret="abc")) == "Point(x=1, y=0)"
+
+
+def test_value_class_has_no_other_attributes() -> None:
+    with pytest.raises(AttributeError):
+        setattr(Point(1), "z", 3)  # noqa: B010 - type checkers refuse the assignment
+
+
+def test_start_and_check_make_no_values_that_are_slow_to_make() -> None:
+    driver = sms()
+    harness, frozen = Harness(driver), set[str]()
+    harness.begun()  # plans the codes, which is done once
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        made = type(frame.f_locals.get("self"))
+        called = event == "call" and frame.f_code.co_name == "__init__" and is_dataclass(made)
+        if called and made.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            frozen.add(made.__name__)
+
+    sys.setprofile(note)
+    try:
+        id, secret = harness.begun()
+        outcome = harness.verifier.check(id, secret, driver.codes[-1])
+    finally:
+        sys.setprofile(None)
+    assert outcome.proof
+    assert frozen == set()
