@@ -262,8 +262,7 @@ class Delivery:
         waited: bool = False,
     ) -> Carried:
         """Pass the order to one driver, with its attempt in the ledger."""
-        channel, label, ledger = order.channel, order.channel.label, self._parts.ledger
-        refused = Undelivered(Cause.SERVICE, refused=True)
+        channel, ledger = order.channel, self._parts.ledger
         attempt: Attempt | None = None
         if ledger is not None:
             free = driver.name not in self._parts.router.drivers()  # a test number
@@ -281,12 +280,12 @@ class Delivery:
             else:
                 receipt = await self.converse(driver.start(order), driver, deadline)
         except ProviderError as error:
-            log.warning("%s did not accept an order by %s: %s", driver.name, label, error)
+            log.warning("%s did not accept an order by %s: %s", driver.name, channel.label, error)
             if ledger is not None and attempt is not None:
                 await ledger.refused(attempt, error, self._parts.ticks() - asked_at)
-            return replace(refused, cause=Cause.NUMBER) if error.trouble is FailureKind.BAD_NUMBER else refused
+            return Undelivered(Cause.NUMBER if error.trouble is FailureKind.BAD_NUMBER else Cause.SERVICE, refused=True)
         except UnclearError as error:
-            log.warning("the result of an order to %s by %s is unclear: %s", driver.name, label, error)
+            log.warning("the result of an order to %s by %s is unclear: %s", driver.name, channel.label, error)
             if ledger is not None and attempt is not None:
                 seconds, polled = self._parts.ticks() - asked_at, isinstance(driver, ReportsDelivery)
                 await ledger.unclear(attempt, error.reference, seconds, polled=polled)
@@ -296,7 +295,7 @@ class Delivery:
             seconds, polled = self._parts.ticks() - asked_at, isinstance(driver, ReportsDelivery)
             await ledger.sent(attempt, receipt, seconds, polled=polled)
         if not proves(receipt, code.plan.code_source):
-            log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, label)
+            log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, channel.label)
             await self._count_sent(record, channel, driver)
             return Undelivered(Cause.SERVICE, refused=False)
         return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)

@@ -344,8 +344,9 @@ def taken_back(record: Verification, answering: Answering, address: Window | Non
     """
     given = address.count if address is not None and address.ends_at > now else 0
     own = -min(record.mistakes, given) if answering.address else 0
-    change = TallyChange(-record.tallied_short, -record.tallied_long, answering.rights, own)
-    return change if change != TallyChange() else None
+    if not (record.tallied_short or record.tallied_long or answering.rights or own):
+        return None
+    return TallyChange(-record.tallied_short, -record.tallied_long, answering.rights, own)
 
 
 def all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -> Sequence[Window] | Denied:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 from .phone import Attestation, PhoneNumber
-from .purposes import Budget, budget_of, failure_key
+from .purposes import BUDGETS, Budget, budget_of, failure_key
 
 #: Allowed clock difference between two workers. A time further in the future dates from before the
 #: clock was set back: its age is unknown, so it counts as expired.
@@ -255,7 +255,7 @@ class Request:
     @property
     def counts_as(self) -> Budget:
         """The budget of its phone under which its wrong answers are counted."""
-        return Budget(self.budget) if self.budget else budget_of(self.purpose, signed_in=bool(self.subject))
+        return BUDGETS[self.budget] if self.budget else budget_of(self.purpose, signed_in=bool(self.subject))
 
     @property
     def failure_key(self) -> str:

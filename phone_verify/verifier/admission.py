@@ -338,8 +338,9 @@ class Admission:
 
         def serves(channel: Channel) -> bool:
             drivers = self.route(channel, record.phone, record.purpose)
-            plans = [self._planner.plan(driver, channel, record.purpose) for driver in drivers]
-            return any(not (short_closed and plan.short) for plan in plans)
+            if not short_closed:
+                return bool(drivers)
+            return any(not self._planner.plan(driver, channel, record.purpose).short for driver in drivers)
 
         usable = self.usable(record.purpose, record.proved_channels)
         channels = self._parts.router.channels if usable is None else usable
