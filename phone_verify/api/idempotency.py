@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..http.client_address import call_address
 from ..http.cookies import presented_secrets
 from ..http.problems import invalid, problem, unavailable
 from ..http.site import Site
-from ..model import Outcome
+from ..model import Outcome, value_class
 from ..verifier.operations import AsyncVerifier
 from ..verifier.redemption import MAX_SECRETS
 from ..verifier.repeats import Conflict, KeyedRequest, Performed, Repeat
@@ -33,7 +33,7 @@ _ESCAPED = re.compile(r'\\(["\\])')
 _CHANGING = re.compile(r"_(?!_Host-|_Secure-)")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Sent:
     """A success: the JSON of a verification, and the times behind its `expires_in` and `resend_in`."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ..exchange import TEXT
 from ..i18n.languages import ENGLISH, named, preferred
 from ..i18n.texts import Texts, texts_in
-from ..model import Redeemed
+from ..model import Redeemed, value_class
 
 if TYPE_CHECKING:
     from ..keys.access_key import AccessKey
@@ -20,7 +20,7 @@ BODY_LIMIT = 16 * 1024
 WEBHOOK_LIMIT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SessionUser:
     """The signed-in user: the site's id as text, and the primary number in E.164 if known.
 
@@ -32,7 +32,7 @@ class SessionUser:
     numbers: Sequence[str] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ApiRequest:
     """One request under the mount point.
 
@@ -102,7 +102,7 @@ class ApiRequest:
         return texts_in(preferred(self.headers.get("accept-language", "")))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ApiResponse:
     """The response: JSON in `document`, or `text` of `text_type`.
 
@@ -145,7 +145,7 @@ class Chunks(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ApiStream:
     """A response with status 200 whose body arrives over time, in the site's event loop."""
 
@@ -153,7 +153,7 @@ class ApiStream:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SignIn:
     """The proof was redeemed: the adapter signs this phone's user in and replies with `signed_in`.
 
@@ -165,7 +165,7 @@ class SignIn:
     remember: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IssueToken:
     """The proof was redeemed: the adapter makes this phone's user a token and replies with `token_issued`.
 
@@ -175,7 +175,7 @@ class IssueToken:
     redeemed: Redeemed
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetPhone:
     """The proof was redeemed: the adapter gives the user this phone.
 
@@ -185,7 +185,7 @@ class SetPhone:
     redeemed: Redeemed
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AskSite:
     """The current number was not verified: the site's rule for lost numbers decides.
 
@@ -196,7 +196,7 @@ class AskSite:
     redeemed: Redeemed
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SignOut:
     """The adapter signs the user out and replies with `signed_out`."""
 

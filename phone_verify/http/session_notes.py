@@ -8,11 +8,11 @@ nothing from it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from ..model import is_id
+from ..model import is_id, value_class
 from . import session_time
 
 #: A browser has at most this many verifications in progress.
@@ -39,7 +39,7 @@ def without_id(noted: Sequence[str], id: str) -> Sequence[str]:
     return [other for other in noted if other != id]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Notes:
     """The notes in one session; all keys start with `prefix`."""
 
