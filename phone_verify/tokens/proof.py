@@ -17,7 +17,7 @@ from itsdangerous import BadData
 from ..codes import Keyring
 from ..lifecycle import PROOF_LIFE
 from ..model import is_id
-from .signer import StampedSigner
+from .signer import StampedSigner, signer
 
 #: Allowed clock difference between two machines of one site (threat model: at most 30 s).
 LEEWAY = timedelta(seconds=30)
@@ -36,7 +36,7 @@ class Proofs:
 
     def sign(self, id: str, purpose: str, verified_at: datetime) -> str:
         """Return the proof of this verification: the same text each time."""
-        return self._signer(purpose, self._audiences[0], verified_at).sign(id).decode()
+        return self._signer(purpose, self._audiences[0]).sign_at(id, verified_at)
 
     def verify(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
         """Return the verification's id, or None for a wrong signature, purpose, audience or age."""
@@ -48,14 +48,10 @@ class Proofs:
 
     def _read(self, proof: str, purpose: str, audience: str, now: datetime) -> str | None:
         try:
-            # A negative age is refused as well: such a proof is further in the future than the
-            # leeway.
-            signer = self._signer(purpose, audience, now + LEEWAY)
-            signed = signer.unsign(proof, int((PROOF_LIFE + LEEWAY).total_seconds()))
+            id = self._signer(purpose, audience).unsign_at(proof, PROOF_LIFE + LEEWAY, now + LEEWAY)
         except BadData:
             return None
-        id = signed.decode()
         return id if is_id(id) else None
 
-    def _signer(self, purpose: str, audience: str, at: datetime) -> StampedSigner:
-        return StampedSigner(self._keys, f"phone_verify.proof.{purpose}\0{audience}", at)
+    def _signer(self, purpose: str, audience: str) -> StampedSigner:
+        return signer(self._keys, f"phone_verify.proof.{purpose}\0{audience}")

@@ -17,7 +17,7 @@ from itsdangerous import BadData
 from ..codes import TAG_LENGTH, Keyring
 from .proof import LEEWAY
 from .sealed import seal, unseal
-from .signer import StampedSigner
+from .signer import StampedSigner, signer
 
 #: How long a browser stays trusted after it has signed in with a phone.
 TRUSTED_FOR = timedelta(days=180)
@@ -50,7 +50,7 @@ class TrustedDevices:
         sign-in's is kept.
         """
         others = [entry for entry, found in self._read(text, now) if found != tag]
-        entry = self._signer(self._audiences[0], now).sign(tag).decode()
+        entry = self._signer(self._audiences[0]).sign_at(tag, now)
         # Bound to this entry: it is valid as long, and in no other browser's text.
         sealed = [seal(user, entry, self._keys[0])] if 0 < len(user.encode()) <= _LONGEST_USER else []
         return "~".join([entry, *others[: _MOST_PHONES - 1], *sealed])
@@ -73,19 +73,17 @@ class TrustedDevices:
         """Return the valid entries, each with its tag."""
         if not text or len(text) > _LONGEST or not text.isascii():
             return []
-        signers = [self._signer(audience, now + LEEWAY) for audience in self._audiences]
-        oldest = int((TRUSTED_FOR + LEEWAY).total_seconds())
         found = []
-        for entry, signer in product(text.split("~")[:_MOST_PHONES], signers):
+        for entry, audience in product(text.split("~")[:_MOST_PHONES], self._audiences):
             try:
-                tag = signer.unsign(entry, oldest).decode()
+                tag = self._signer(audience).unsign_at(entry, TRUSTED_FOR + LEEWAY, now + LEEWAY)
             except BadData:
                 continue
             if len(tag) == TAG_LENGTH:
                 found.append((entry, tag))
         return found
 
-    def _signer(self, audience: str, at: datetime) -> StampedSigner:
+    def _signer(self, audience: str) -> StampedSigner:
         # The salt keeps the name that this module first had: with another one every device would be
         # forgotten.
-        return StampedSigner(self._keys, f"phone_verify.known_browser\0{audience}", at)
+        return signer(self._keys, f"phone_verify.known_browser\0{audience}")
