@@ -13,7 +13,7 @@ from itsdangerous.signer import SigningAlgorithm
 
 
 class _HmacSha256(SigningAlgorithm):
-    """HMAC-SHA-256; that of itsdangerous hashes the key again for each signature."""
+    """HMAC-SHA-256 in one call; that of itsdangerous makes an object for each signature."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(key, value, "sha256")
