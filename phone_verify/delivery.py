@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .before_send import ClientFacts
@@ -337,7 +336,7 @@ class Delivery:
         if deadline is None:
             deadline = self._parts.ticks() + answer_seconds
         try:
-            request = _step(driver, lambda: next(exchange))
+            request = _step(driver, next, exchange)
             while True:
                 seconds = min(answer_seconds, deadline - self._parts.ticks())
                 try:
@@ -345,9 +344,9 @@ class Delivery:
                         raise UnclearError("the time limit of the whole order has expired")
                     response = await self._sent(request, driver, seconds)
                 except (ProviderError, UnclearError) as error:
-                    request = _step(driver, partial(exchange.throw, error))
+                    request = _step(driver, exchange.throw, error)
                 else:
-                    request = _step(driver, partial(exchange.send, response))
+                    request = _step(driver, exchange.send, response)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -446,10 +445,10 @@ class Delivery:
         )
 
 
-def _step(driver: Starts, step: Callable[[], T]) -> T:
+def _step(driver: Starts, step: Callable[..., T], *given: Any) -> T:
     """Run a driver up to its next request. Its own errors are unclear: the order may be sent."""
     try:
-        return step()
+        return step(*given)
     except (StopIteration, ProviderError, UnclearError):
         raise
     except Exception as error:  # noqa: BLE001 - its message can contain the number or the code
