@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import griffe
 import pytest
 
 from docsite import blocks, decision_index, http_api, links, markdown, settings_table, staging
@@ -138,3 +139,11 @@ def test_check_of_the_site_accepts_sound_links(tmp_path: Path) -> None:
     (tmp_path / "other" / "index.html").write_text('<h2 id="here">x</h2><a href="..">up</a>')
     (tmp_path / "index.html").write_text('<a href="other/#here">x</a><a href="https://example.com/">y</a>')
     assert links.problems(tmp_path) == []
+
+
+def test_reference_shows_the_constructor_of_a_value_class() -> None:
+    extensions = griffe.load_extensions(str(ROOT / "docsite/value_classes.py"))
+    model = griffe.load("phone_verify.model", search_paths=[ROOT], extensions=extensions, allow_inspection=False)
+    receipt = model["Receipt"]
+    assert isinstance(receipt, griffe.Class)
+    assert [parameter.name for parameter in receipt.parameters][:3] == ["self", "reference", "code"]
