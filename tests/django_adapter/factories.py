@@ -1,4 +1,7 @@
-"""Users and proofs for tests of accounts, without a verification for each."""
+"""Users and proofs for tests of accounts, without a verification for each.
+
+Sites in separate processes import this module too, and pytest would be a quarter of what they load.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
-import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.dispatch import Signal
@@ -44,17 +47,17 @@ def somebody(name: str, **fields: Any) -> User:
 def session_steps() -> Iterator[list[str]]:
     """Collect `load` and `save` for each step of sessions in the database."""
     steps: list[str] = []
-    with pytest.MonkeyPatch.context() as patched:
 
-        def record(name: str, done: Any) -> None:
-            def step(*args: Any, **more: Any) -> Any:
-                steps.append(name)
-                return done(*args, **more)
+    def recorded(name: str) -> Any:
+        done = getattr(SessionStore, name)
 
-            patched.setattr(SessionStore, name, step)
+        def step(*args: Any, **more: Any) -> Any:
+            steps.append(name)
+            return done(*args, **more)
 
-        record("load", SessionStore.load)
-        record("save", SessionStore.save)
+        return mock.patch.object(SessionStore, name, step)
+
+    with recorded("load"), recorded("save"):
         yield steps
 
 
