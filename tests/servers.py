@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -23,15 +24,21 @@ Server = subprocess.Popen[str] | forks.Program
 EXAMPLES = Path(__file__).parents[1] / "example_projects"
 FOLDERS = {"django": EXAMPLES / "django_site", "flask": EXAMPLES / "flask_site"}
 _START_SECONDS = 60.0
+_SECRET_KEY = "a-secret-key-for-tests-and-nothing-else-0123456789"
 
 
 def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for an example site that keeps its files in `data`; `dsn` serves three channels."""
+    """Return an environment for an example site that keeps its files in `data`; `dsn` serves three channels.
+
+    Django's site finds its tables there: at its first start it migrates, which takes longer than most tests of it.
+    """
     channels = ("SMS", "FLASH_CALL", "INBOUND_CALL") if dsn else ()
+    if framework == "django" and not (data / "site.sqlite3").exists():
+        (data / "site.sqlite3").write_bytes(_tables_of_django(settings.get("ledger") == "orm:"))
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
         "DATABASE_URL": f"sqlite:///{data / 'site.sqlite3'}",
-        "SECRET_KEY": "a-secret-key-for-tests-and-nothing-else-0123456789",
+        "SECRET_KEY": _SECRET_KEY,
         # Django's default is its database; Flask's would be in the example's folder.
         **({"PHONE_VERIFY_STORE": f"sqlite:///{data / 'verifications.sqlite3'}"} if framework == "flask" else {}),
         **{f"PHONE_VERIFY_{channel}": dsn or "" for channel in channels},
@@ -39,10 +46,25 @@ def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[s
     }
 
 
-#: Django's example site with middleware that supports only blocking calls.
+@cache
+def _tables_of_django(with_services: bool) -> bytes:
+    """Return the SQLite database that Django's site has after its first start."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "site.sqlite3"
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
+            "DATABASE_URL": f"sqlite:///{file}",
+            "SECRET_KEY": _SECRET_KEY,
+            **({"PHONE_VERIFY_LEDGER": "orm:"} if with_services else {}),
+        }
+        command = [sys.executable, "manage.py", "migrate", "-v", "0"]
+        forks.run(command, cwd=FOLDERS["django"], env=env).check_returncode()
+        return file.read_bytes()
+
+
+#: Middleware that supports only blocking calls.
 _BLOCKING = """
-from settings import *
-MIDDLEWARE = ["blocking.Blocking", *MIDDLEWARE]
+MIDDLEWARE = ["changed.Blocking", *MIDDLEWARE]
 
 class Blocking:
     def __init__(self, get_response):
@@ -55,14 +77,25 @@ class Blocking:
 
 def with_blocking_middleware(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of Django's site with middleware that supports only blocking calls."""
-    (folder / "blocking.py").write_text(_BLOCKING)
-    return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "blocking"}
+    return _with_settings(env, folder, _BLOCKING)
 
 
 def with_atomic_requests(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of Django's site with a transaction around each request."""
-    (folder / "atomic.py").write_text('from settings import *\nDATABASES["default"]["ATOMIC_REQUESTS"] = True\n')
-    return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "atomic"}
+    return _with_settings(env, folder, 'DATABASES["default"]["ATOMIC_REQUESTS"] = True\n')
+
+
+def with_quick_hashes(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the environment of Django's site that checks passwords and secrets of clients in no time."""
+    return _with_settings(env, folder, 'PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]\n')
+
+
+def _with_settings(env: Mapping[str, str], folder: Path, text: str) -> dict[str, str]:
+    """Return the environment of Django's site with more settings, which follow those of an earlier call."""
+    module = folder / "changed.py"
+    before = module.read_text("utf-8") if module.exists() else "from settings import *\n"
+    module.write_text(before + text, "utf-8")
+    return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "changed"}
 
 
 def on_path(folder: Path) -> str:
@@ -73,9 +106,12 @@ def on_path(folder: Path) -> str:
 def free_port() -> int:
     """Return a free port of this machine, of those that the system gives to no connection.
 
-    A port of the others can be taken by a connection of another test before the server listens on it.
+    A port of the others can be taken by a connection of another test before the server listens on it. Of a run in
+    several workers each has separate ports: two could be given the same one before a server listens.
     """
-    for port in random.SystemRandom().sample(range(10_000, 32_768), 100):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for port in random.SystemRandom().sample(range(10_000 + worker, 32_768, count), 100):
         with suppress(OSError), socket.socket() as free:
             free.bind(("127.0.0.1", port))
             return port

@@ -22,7 +22,7 @@ from phone_verify.ledger.values import Held
 from phone_verify.stores.rows.values import micros
 from phone_verify.testing.ledger_calls import attempt, later, run
 
-from .servers import environment, uvicorn
+from .servers import environment, uvicorn, with_quick_hashes
 
 PASSWORD = "a password of the tests"
 ROWS = 80_000
@@ -68,7 +68,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
     ledger = tmp_path / "ledger.sqlite3"
     make_ledger(ledger)
     settings = {"sms": "console://", "ledger": "orm:" if request.param == "django" else f"sqlite:///{ledger}"}
-    env = {**environment(request.param, tmp_path, None, settings), "STAFF_PASSWORD": PASSWORD}
+    env = with_quick_hashes(environment(request.param, tmp_path, None, settings), tmp_path)
+    env["STAFF_PASSWORD"] = PASSWORD
     with uvicorn(request.param, env) as url:
         if request.param == "django":
             copy_to_django(ledger, tmp_path / "site.sqlite3")
