@@ -48,6 +48,7 @@ from tests.core.harness import (
     sms,
 )
 from tests.ledger.conftest import SMS_PRICE, TABLE, Books
+from tests.ledger_files import with_tables
 
 KEY = b"k" * 32
 
@@ -95,7 +96,7 @@ def face(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def shop(face: None, tmp_path: Path) -> Iterator[Callable[..., Shop]]:
-    ledger = SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"), lambda service: [endpoint()])
+    ledger = SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")), lambda service: [endpoint()])
     yield lambda *drivers, **more: Shop(ledger, *drivers, **more)
     ledger.database.engine.dispose()
 

@@ -20,13 +20,14 @@ from phone_verify.verifier.blocking import Verifier
 from phone_verify.work.fair import MOST_AT_ONCE, FairSends
 from phone_verify.work.sends import SendState
 from tests.core.harness import FLASH, SMS, Harness, flash, sms
+from tests.ledger_files import with_tables
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def sends(tmp_path: Path) -> Iterator[FairSends]:
-    database = Database.from_url(f"sqlite:///{tmp_path}/work.sqlite3")
+    database = Database.from_url(with_tables(tmp_path / "work.sqlite3"))
     yield FairSends(work_in(database)[0])
     database.engine.dispose()
 

@@ -47,6 +47,7 @@ from tests.core.harness import (
     sms,
 )  # fmt: skip
 from tests.keys.in_memory import KeysInMemory
+from tests.ledger_files import with_tables
 
 LINE = Receipt("order-1", line=PHONE)
 
@@ -104,7 +105,7 @@ def face(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/work.sqlite3"
+    return with_tables(tmp_path / "work.sqlite3")
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from phone_verify.database.work_tables import JOB, SEND
 from phone_verify.testing.work import WorkSuite
 from phone_verify.work.leases import JobLeases
 from phone_verify.work.sends import SendQueue
+from tests.ledger_files import with_tables
 from tests.stores import servers
 
 
 class TestSqlite(WorkSuite):
     @pytest.fixture
     def works(self, tmp_path: Path) -> Sequence[tuple[SendQueue, JobLeases]]:
-        url = f"sqlite:///{tmp_path}/work.sqlite3"
+        url = with_tables(tmp_path / "work.sqlite3")
         return [work_in(Database.from_url(url)), work_in(Database.from_url(url))]
 
 

@@ -25,6 +25,7 @@ from phone_verify.sync import run
 from phone_verify.webhooks_out.endpoints import read_endpoints
 from phone_verify.webhooks_out.messages import Change, WebhookEvent
 from phone_verify_flask.dashboard import dashboard
+from tests.ledger_files import with_tables
 
 from .sites import Made, follow, make, submit, token
 
@@ -46,7 +47,7 @@ def everyone(_: Right) -> bool:
 def site(tmp_path: Path, may: Callable[[Right], object] | None = everyone, **settings: Any) -> Made:
     made = make(
         **{
-            "PHONE_VERIFY_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite3",
+            "PHONE_VERIFY_LEDGER": with_tables(tmp_path / "ledger.sqlite3"),
             "PHONE_VERIFY_PRICES": PRICES,
             "PHONE_VERIFY_SITE_NAME": "Example",
             **settings,

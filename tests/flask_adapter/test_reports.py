@@ -15,6 +15,7 @@ from phone_verify.staff.call import Right
 from phone_verify.staff.rendering import staff_texts
 from phone_verify.testing.ledger_calls import attempt, later, run
 from phone_verify_flask.dashboard import dashboard
+from tests.ledger_files import with_tables
 
 from .sites import Made, make
 
@@ -23,7 +24,7 @@ PATHS = ("", "attempts/", "downloads/", "attempts.csv", "attempts.xlsx", "chart.
 
 
 def site(tmp_path: Path, *rights: Right, ledger: bool = True, **options: Any) -> Made:
-    own = {"PHONE_VERIFY_LEDGER": f"sqlite:///{tmp_path}/services.sqlite3"} if ledger else {}
+    own = {"PHONE_VERIFY_LEDGER": with_tables(tmp_path / "services.sqlite3")} if ledger else {}
     made = make(**own, PHONE_VERIFY_SITE_NAME="Example")
     made.app.register_blueprint(dashboard(lambda right: right in rights, **options), url_prefix="/staff")
     if ledger:

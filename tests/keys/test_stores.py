@@ -18,6 +18,7 @@ from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.keys.access_key import AccessKey
 from phone_verify.sync import run
 from phone_verify.testing.keys import KeySuite, new_key
+from tests.ledger_files import with_tables
 from tests.stores import servers
 
 
@@ -38,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 class TestSqlite(KeySuite):
     @pytest.fixture
     def keys(self, path: Path) -> Iterator[DatabaseKeyStore]:
-        with store_at(f"sqlite:///{path}") as keys:
+        with store_at(with_tables(path)) as keys:
             yield keys
 
 

@@ -20,6 +20,7 @@ from phone_verify.model import Channel
 from phone_verify.sync import run
 from phone_verify.verifier.blocking import Verifier
 from tests.core.harness import AsyncFace, Harness
+from tests.ledger_files import with_tables
 
 #: Nine cents of a thousand rials for an SMS to Iran, and five cents for everything else.
 TABLE = Prices(
@@ -65,7 +66,7 @@ def face(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> SqlLedger:
-    return SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"))
+    return SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")))
 
 
 @pytest.fixture

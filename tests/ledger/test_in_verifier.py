@@ -46,6 +46,7 @@ from tests.core.harness import (
 )
 from tests.keys.in_memory import KeysInMemory
 from tests.ledger.conftest import SMS_PRICE, Books
+from tests.ledger_files import with_tables
 
 Make = Callable[..., Books]
 
@@ -170,7 +171,7 @@ def test_erase_removes_the_phone_from_the_ledger(books: Make) -> None:
 
 
 def test_erase_deletes_the_messages_of_webhooks(tmp_path: Path) -> None:
-    ledger = SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"), lambda service: [endpoint()])
+    ledger = SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")), lambda service: [endpoint()])
     outbox = SqlOutbox(ledger.database)
     made = Books(ledger, Harness(sms()))
     made.harness.begun()
@@ -181,7 +182,7 @@ def test_erase_deletes_the_messages_of_webhooks(tmp_path: Path) -> None:
 
 
 def test_erase_while_a_provider_is_asked_keeps_nothing(tmp_path: Path) -> None:
-    ledger = SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"), lambda service: [endpoint()])
+    ledger = SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")), lambda service: [endpoint()])
     outbox = SqlOutbox(ledger.database)
     made = Books(ledger, Harness(sms(Receipt("order-7"), on_start=lambda: made.harness.verifier.erase(PHONE))))
     made.harness.start()

@@ -23,6 +23,7 @@ from phone_verify.testing.outbox_suite import endpoint
 from phone_verify.webhooks_out.base import Wanted
 from tests.core.harness import PHONE, REFUSED, SMS, UNCLEAR, Driver, Harness, sms
 from tests.ledger.conftest import SMS_PRICE, Books
+from tests.ledger_files import with_tables
 
 LONG = "x" * 161  # two segments
 
@@ -53,7 +54,7 @@ def die() -> None:
 
 @pytest.fixture
 def made(face: None, tmp_path: Path) -> Iterator[Callable[..., Books]]:
-    ledger = SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"), lambda service: [endpoint()])
+    ledger = SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")), lambda service: [endpoint()])
     yield lambda driver, **own: Books(ledger, Harness(driver), **own)
     ledger.database.engine.dispose()
 

@@ -12,13 +12,14 @@ from phone_verify.database.connection import Database
 from phone_verify.database.ledger import SqlLedger
 from phone_verify.database.schema import upgrade
 from phone_verify.testing.ledger import LedgerSuite
+from tests.ledger_files import with_tables
 from tests.stores import servers
 
 
 class TestSqlite(LedgerSuite):
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> SqlLedger:
-        return SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"))
+        return SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")))
 
 
 @pytest.fixture(scope="module", params=servers.PARAMETERS)

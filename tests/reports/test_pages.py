@@ -21,6 +21,7 @@ from phone_verify.model import Channel
 from phone_verify.reports import pages
 from phone_verify.reports.pages import PageRequest, PageResponse, respond
 from phone_verify.testing.ledger_calls import NOW, REFUSED, SENT, attempt, later, run
+from tests.ledger_files import with_tables
 
 DAY = {"from": "2030-01-01", "to": "2030-01-01"}
 HOSTILE = "<script>alert(1)</script>"
@@ -29,7 +30,7 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture
 def ledger(tmp_path: Path) -> SqlLedger:
     """A ledger with sixty attempts of one day."""
-    ledger = SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"))
+    ledger = SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")))
     for number in range(60):
         held = run(ledger.begin(attempt(number), [], None, later(number * 60)))
         assert isinstance(held, Held)

@@ -32,6 +32,7 @@ from phone_verify.reports.reading import Grouping, Order, OrderError, read_order
 from phone_verify.reports.report import fold_backlog, make_report, parts_of
 from phone_verify.stores.rows.values import micros
 from phone_verify.testing.ledger_calls import CENT, NOW, REFUSED, SENT, attempt, later, run
+from tests.ledger_files import with_tables
 
 DAY = {"from": "2030-01-01", "to": "2030-01-01"}
 FORMULAS = ["=1+1", "+1", "-1", "@A1", "\tx", "\rx"]
@@ -39,7 +40,7 @@ FORMULAS = ["=1+1", "+1", "-1", "@A1", "\tx", "\rx"]
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/ledger.sqlite3"
+    return with_tables(tmp_path / "ledger.sqlite3")
 
 
 @pytest.fixture

@@ -21,13 +21,14 @@ from phone_verify.reports.reading import read_order
 from phone_verify.reports.report import fold_backlog
 from phone_verify.testing.aggregates import AggregatesSuite
 from phone_verify.testing.ledger_calls import attempt, later, run
+from tests.ledger_files import with_tables
 from tests.stores import servers
 
 
 class TestSqlite(AggregatesSuite):
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> SqlLedger:
-        return SqlLedger(Database.from_url(f"sqlite:///{tmp_path}/ledger.sqlite3"))
+        return SqlLedger(Database.from_url(with_tables(tmp_path / "ledger.sqlite3")))
 
     @pytest.fixture
     def aggregates(self, ledger: SqlLedger, tmp_path: Path) -> SqlAggregates:

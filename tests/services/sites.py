@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from phone_verify.api import ApiRequest, ApiResponse, handle
@@ -18,6 +19,7 @@ from phone_verify.http.site import Site
 from phone_verify.services.base import RetiredNameError, ServiceRow
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
+from tests.ledger_files import with_tables
 
 KEY = "k" * 43 + "Zq7"
 SITE: Mapping[str, Any] = {
@@ -92,8 +94,8 @@ _numbers = itertools.count()
 
 
 def ledger_url() -> str:
-    """Return the URL of a new database for all that is not under test, made at its first use."""
-    return f"sqlite:///{_folder.name}/ledger_{next(_numbers)}.sqlite3"
+    """Return the URL of a new database for all that is not under test."""
+    return with_tables(Path(_folder.name) / f"ledger_{next(_numbers)}.sqlite3")
 
 
 def opening(rows: MemoryRows | None) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from phone_verify.database.services import CHANGE, SERVICE, SqlServiceRows
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.sync import run
 from phone_verify.testing.services import ServiceRowsSuite
+from tests.ledger_files import with_tables
 from tests.stores import servers
 
 
@@ -25,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 class TestSqlite(ServiceRowsSuite):
     @pytest.fixture
     def rows(self, path: Path) -> SqlServiceRows:
-        return SqlServiceRows(Database.from_url(f"sqlite:///{path}"))
+        return SqlServiceRows(Database.from_url(with_tables(path)))
 
 
 @pytest.fixture(scope="module", params=servers.PARAMETERS)
@@ -44,7 +45,7 @@ class TestServers(ServiceRowsSuite):
 
 
 def test_failure_names_no_value(path: Path) -> None:
-    rows = SqlServiceRows(Database.from_url(f"sqlite:///{path}"))
+    rows = SqlServiceRows(Database.from_url(with_tables(path)))
     run(rows.save("shop", {"title": "A title that no log may show"}, 0))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"DROP TABLE {SERVICE.name}")
@@ -56,7 +57,7 @@ def test_failure_names_no_value(path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "null", '"text"', "[" * 100_000])
 def test_row_that_is_no_document_is_read_as_a_mistake(path: Path, text: str) -> None:
-    rows = SqlServiceRows(Database.from_url(f"sqlite:///{path}"))
+    rows = SqlServiceRows(Database.from_url(with_tables(path)))
     run(rows.save("shop", {}, 0))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"UPDATE {SERVICE.name} SET document = ?", (text,))
