@@ -44,13 +44,24 @@ PAGES = sorted(
 )
 
 
-def prose_of_code(path: Path) -> Iterator[str]:
-    """Yield the docstrings and comments of a module."""
-    source = path.read_text("utf-8")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ast.get_docstring(node) or ""
-    yield from filter(None, _STRING_OR_COMMENT.findall(source))
+def prose_of_code(source: str) -> Iterator[str]:
+    """Yield the docstrings and comments of a module.
+
+    A docstring is the first string of the module, or of a block, on a line that it begins. Python's parser, which takes
+    ten times as long for all the code, finds the same.
+    """
+    end, opens = 0, True
+    for found in _STRING_OR_COMMENT.finditer(source):
+        before = source[end : found.start()].rstrip()
+        opens = before.endswith(":") if before else opens
+        end = found.end()
+        if found[1]:
+            yield found[1]
+            continue
+        line = source[source.rfind("\n", 0, found.start()) + 1 : found.start()]
+        if opens and found[0].startswith('"""') and not line.strip():
+            yield found[0][3:-3]
+        opens = False
 
 
 def prose_of_page(path: Path) -> Iterator[str]:
@@ -76,7 +87,7 @@ def folders(part: str) -> list[Path]:
 @pytest.mark.parametrize("part", PARTS)
 def test_code_is_written_in_plain_english(part: str) -> None:
     paths = [path for path in (ROOT / part).rglob("*.py") if path.name != "test_language.py"]
-    words, found = measured(text for path in sorted(paths) for text in prose_of_code(path))
+    words, found = measured(text for path in sorted(paths) for text in prose_of_code(path.read_text("utf-8")))
     assert words
     assert len(found) * 1000 <= words, sorted(found)
 
@@ -101,3 +112,16 @@ def test_avoided_words_are_counted() -> None:
         7,
         ["whoever", "told", "goes\non"],
     )
+
+
+def test_docstrings_are_those_of_python() -> None:
+    for path in (Path(__file__), ROOT / "tests" / "forks.py", ROOT / "phone_verify" / "model.py"):
+        source = path.read_text("utf-8")
+        nodes = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        wanted = [text for node in nodes if (text := ast.get_docstring(node, clean=False))]
+        found = [text for text in prose_of_code(source) if not text.startswith("#")]
+        assert sorted(found) == sorted(wanted), path
