@@ -41,6 +41,7 @@ def test_every_case_runs_with_the_fixtures(tmp_path: Path) -> None:
 
 def test_failed_cases_are_reported_together(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAILING)
-    done = pytester.runpytest_inprocess(*BARE)
+    # pytest-django sets Django up once in a process, and an earlier test may have used it.
+    done = pytester.runpytest_inprocess(*BARE, "-p", "no:django")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*2 of 10 cases failed*", "*The case: {'name': 'a', 'fails'*'number': 3}*"])
