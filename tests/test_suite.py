@@ -137,6 +137,18 @@ def test_default_run_leaves_out_every_mark() -> None:
     assert settings["addopts"][-2:] == ["-m", f"not ({' or '.join(marks)})"]
 
 
+@pytest.mark.parametrize(("chosen", "workers"), [(None, 5), ("4", 4)])
+def test_run_has_one_worker_more_than_cores(monkeypatch: pytest.MonkeyPatch, chosen: str | None, workers: int) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", chosen)
+    hook = conftest.pytest_xdist_auto_num_workers()
+    next(hook)
+    with pytest.raises(StopIteration) as ended:
+        hook.send(4)
+    assert ended.value.value == workers
+
+
 def test_large_tables_are_one_test(request: pytest.FixtureRequest) -> None:
     """A driver's samples are files, which its author looks up by name; a site's scenarios are functions."""
     named = ("::test_driver_follows_the_sample", "::test_scenario")
