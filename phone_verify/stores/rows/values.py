@@ -76,8 +76,8 @@ def record_of(row: Sequence[Any], read_at: datetime, phone: Phone | None = None)
             values[place] = read(values[place])
     values[READ_AT] = read_at
     request = Request(*values[: len(_REQUEST)])
-    failures = phone.failures_of(request.failure_key) if phone is not None else None
-    return Verification(request, *values[len(_REQUEST) :], failures)
+    values.append(phone.failures_of(request.failure_key) if phone is not None else None)
+    return Verification(request, *values[len(_REQUEST) :])
 
 
 def stored_fields(record: Verification, names: tuple[str, ...]) -> dict[str, object]:
