@@ -121,17 +121,16 @@ class Functions:
         return self._found
 
     def missing(self, cursor: Any) -> Sequence[Function]:
-        """Return those that are not usable: with this body and nothing else set, of the tables' owner or another who is
-        trusted with them, in their schema, where this user may run them.
+        """Return those that are not usable: with this body and these settings, in the schema of the tables, where this
+        user may run them; of this user, or one with the rights of the tables' owner, as members and superusers have.
         """
         wanted = {each.signature: hashlib.sha256(each.body.encode()).hexdigest() for each in self._all}
         rows = ", ".join(["(%s, %s)"] * len(wanted))
         cursor.execute(
             f"SELECT signature FROM (VALUES {rows}) AS wanted (signature, digest) WHERE NOT EXISTS ("
             "SELECT 1 FROM pg_proc AS f JOIN pg_class AS t ON t.oid = to_regclass(%s) "
-            "JOIN pg_roles AS owner ON owner.oid = f.proowner "
             "WHERE f.oid = to_regprocedure(signature) AND f.pronamespace = t.relnamespace "
-            "AND (f.proowner = t.relowner OR owner.rolsuper OR owner.rolname = current_user) "
+            "AND (pg_has_role(f.proowner, t.relowner, 'USAGE') OR pg_get_userbyid(f.proowner) = current_user) "
             "AND encode(sha256(convert_to(f.prosrc, 'UTF8')), 'hex') = digest "
             "AND NOT f.prosecdef AND f.proconfig = %s AND has_function_privilege(f.oid, 'EXECUTE'))",
             [*chain.from_iterable(wanted.items()), self._tables[0], list(_SETTINGS)],

@@ -339,6 +339,30 @@ def test_planted_function_is_not_called(alias: str, what: str) -> None:
         execute("DROP OWNED BY phone_verify_other", "DROP ROLE phone_verify_other")
 
 
+def test_functions_of_a_member_of_the_owner_are_called(alias: str) -> None:
+    """As where `migrate` runs as a user with the rights of the role that owns the tables."""
+    owner, member = "phone_verify_owner", "phone_verify_member"
+    owned = [f'ALTER TABLE "{model._meta.db_table}" OWNER TO' for model in tables()]
+    drop()
+    execute(
+        f"DROP ROLE IF EXISTS {owner}, {member}",
+        f"CREATE ROLE {owner}",
+        f"CREATE ROLE {member} IN ROLE {owner}",
+        f"GRANT CREATE ON SCHEMA public TO {member}",
+        *(f"{change} {owner}" for change in owned),
+    )
+    try:
+        execute(f"SET ROLE {member}")
+        functions.make_functions(alias)
+        execute("RESET ROLE")
+        with statements() as noted:
+            assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
+        assert "attach" in noted
+    finally:
+        execute("RESET ROLE", *(f"{change} CURRENT_USER" for change in owned))
+        execute(f"DROP OWNED BY {owner}, {member}", f"DROP ROLE {owner}, {member}")
+
+
 def test_function_whose_types_fit_better_is_not_called(alias: str) -> None:
     store = OrmStore(using=alias)
     cycle(store)
