@@ -68,6 +68,8 @@ class Services:
         self._revoke_keys = revoke_keys
         self._threaded = ThreadedServiceRows(rows, in_thread) if rows is not None and in_thread is not None else rows
         self._ticks, self._checked_at = ticks, float("-inf")
+        #: How often a look was asked for by `read_again`.
+        self._demands = 0
         self._version = -1
         self._versions: Mapping[str, int] | None = None
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
@@ -146,6 +148,7 @@ class Services:
 
     def read_again(self) -> None:
         """Look at the rows in the next request: who tries a change must not meet what was read before it."""
+        self._demands += 1
         self._checked_at = float("-inf")
 
     def _editable(self, name: str) -> ServiceRows:
@@ -171,12 +174,12 @@ class Services:
                 finally:
                     self._reading.release()
                 return
-            if self._versions is not None:
+            if self._versions is not None and self._checked_at > float("-inf"):
                 return
-            await waiting.pause(_PAUSE)
+            await waiting.pause(_PAUSE)  # nothing was read before, or not since a change
 
     async def _read_changes(self, rows: ServiceRows) -> None:
-        began = self._ticks()
+        began, demands = self._ticks(), self._demands
         try:
             # First: a change that comes between the two is read again next time.
             version = await rows.version()
@@ -196,7 +199,8 @@ class Services:
                 log.warning("the services can be read again")
             self.is_down = False
         finally:
-            self._checked_at = began
+            # Not if another request has asked for a look meanwhile: its change may have come after this one.
+            self._checked_at = began if demands == self._demands else float("-inf")
 
     async def _load(self, rows: ServiceRows, name: str) -> _Loaded | None:
         row = await rows.load(name)

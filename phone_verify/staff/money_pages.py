@@ -98,6 +98,8 @@ def _used(own: ServiceLedger, service: str, call: StaffCall) -> Sequence[UsedCap
 
 
 def _ledger_of(site: Site, service: str) -> ServiceLedger:
+    if site.services is not None:
+        site.services.read_again()  # another process may have saved the service a moment ago
     found = run(site.verifier.flows.services.find(service))
     if found is None or found.ledger is None:
         raise RefusedError(404)

@@ -15,6 +15,8 @@ from phone_verify.model import Reason
 from phone_verify.services import catalog
 from phone_verify.services.catalog import FRESH
 from phone_verify.services.listing import find_entry
+from phone_verify.staff.call import Page, RefusedError, StaffCall
+from phone_verify.staff.pages import answer
 from phone_verify.testing.outbox_suite import SECRET
 from phone_verify.testing.stores.case import together
 from tests.services.sites import Bench, MemoryRows
@@ -332,3 +334,36 @@ def test_service_with_mistakes_keeps_its_endpoints() -> None:
     assert found is not None
     assert found.host == "shop.example"
     assert deliverer.endpoint("bank", "main") is None
+
+
+def test_change_during_a_look_is_noticed_by_the_next_request() -> None:
+    """A request of a visitor reads the rows just before staff save a service, and ends after it."""
+    rows = MemoryRows()
+    rows.put("shop", code_length=6)
+    bench = Bench(rows)
+    assert sent(bench) == 6
+    services, version = bench.site.services, rows.version
+    assert services is not None
+
+    async def saved_after_the_look() -> int:
+        found = await version()
+        rows.put("shop", code_length=8)
+        services.read_again()
+        return found
+
+    bench.now += FRESH
+    rows.version = saved_after_the_look  # type: ignore[method-assign]
+    bench.site.verifier.for_service("shop")
+    rows.version = version  # type: ignore[method-assign]
+    assert sent(bench) == 8
+
+
+def test_page_of_a_service_that_another_process_has_just_saved() -> None:
+    rows = MemoryRows()
+    bench = Bench(rows)
+    with pytest.raises(RefusedError):
+        answer(bench.site, StaffCall("GET", "balance/shop/", may=lambda _: True))
+    rows.put("shop")
+    page = answer(bench.site, StaffCall("GET", "balance/shop/", may=lambda _: True))
+    assert isinstance(page, Page)
+    assert page.values["service"] == "shop"
