@@ -13,7 +13,7 @@ from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Literal, TypeAlias
 
 from .errors import PhoneVerifyError, place_of
-from .model import Channel, value_class
+from .model import Channel
 from .phone import PhoneNumber
 from .sync import ends_the_caller, limited, run_in_loop, without_waiting_for_threads
 
@@ -24,7 +24,7 @@ log = logging.getLogger("phone_verify")
 HOOK_SECONDS = 10.0
 
 
-@value_class
+@dataclass(frozen=True, slots=True)
 class SendOrder:
     """What is about to be sent.
 
@@ -43,7 +43,7 @@ class SendOrder:
     by_client: bool = False
 
 
-@value_class
+@dataclass(frozen=True, slots=True)
 class ClientFacts:
     """The request that triggered an order, as far as it is known.
 
@@ -66,7 +66,7 @@ class ClientFacts:
     access_key: str = ""
 
 
-@value_class
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """The hook's refusal. `text` is shown to the visitor; without it, a general one in their language.
 

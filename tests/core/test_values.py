@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import field, is_dataclass
+from dataclasses import FrozenInstanceError, field, fields, is_dataclass
 from types import FrameType
 
 import pytest
 
+from phone_verify.before_send import ClientFacts, Refusal, SendOrder
 from phone_verify.model import value_class
 
 from .harness import Harness, sms
@@ -50,4 +51,12 @@ def test_start_and_check_make_no_values_that_are_slow_to_make() -> None:
     finally:
         sys.setprofile(None)
     assert outcome.proof
-    assert frozen == set()
+    assert frozen <= {"ClientFacts", "SendOrder"}
+
+
+@pytest.mark.parametrize("value", [ClientFacts("192.0.2.1"), Refusal()], ids=lambda value: type(value).__name__)
+def test_values_of_a_hook_refuse_changes(value: object) -> None:
+    """A hook that tried to change an order would otherwise believe that it had."""
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, fields(value)[0].name, None)  # type: ignore[arg-type]
+    assert SendOrder.__dataclass_params__.frozen  # type: ignore[attr-defined]
