@@ -40,10 +40,11 @@ _OTHERS = {
     **dict.fromkeys(("short_sum", "long_sum", "right_sum"), "bigint"),
     "digests": "text[]",
 }
+_TITLE = "Functions in PostgreSQL"
 #: What missing functions mean, and what to do.
 HINT = (
     "Everything works without them, but PostgreSQL plans each statement of a start and a check again. Run migrate as a "
-    "user who may create functions in the schema of the tables; see docs/stores.md, Functions in PostgreSQL."
+    f"user who may create functions in the schema of the tables; see docs/stores.md, {_TITLE}."
 )
 #: PostgreSQL's settings within a function. A plan for any values must not seem large enough to be compiled, for 16 ms,
 #: and must fit tables that grow: it is kept until the server has counted their rows again.
@@ -60,7 +61,7 @@ _LOCK = 7_236_049_158
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its name with its types, its body, and the texts that create and call it."""
+    """A function: its name with its types, its body, what follows `CREATE FUNCTION`, and the text that calls it."""
 
     signature: str
     body: str
@@ -85,7 +86,8 @@ class Functions:
         self._tables = [connection.ops.quote_name(model._meta.db_table) for model in MODELS]
         fields = [field for model in MODELS for field in model._meta.concrete_fields]
         # Not the connection itself: it would stay open when its thread has ended.
-        self._columns = {field.name: str(field.db_type(connection)) for field in fields}
+        # Without lengths: PostgreSQL cuts a value that is too long for an explicit type, in place of an error.
+        self._columns = {field.name: str(field.db_type(connection)).partition("(")[0] for field in fields}
 
     def statement(self, tables: Tables, verb: str, text: str, returned: Sequence[str]) -> Statement:
         """Return the statement of a text, which calls the function of this verb if the database has all functions."""
@@ -101,7 +103,9 @@ class Functions:
             except ProgrammingError as error:
                 if sqlstate(error) not in _UNUSABLE:
                     raise
-                self._found = False if sqlstate(error) == _CHANGED else None
+                self._found = None
+                if sqlstate(error) == _CHANGED:
+                    self._tell(found=False)
                 raise FunctionMissing(*error.args) from error.__cause__
 
         return run
@@ -115,10 +119,13 @@ class Functions:
 
     def _are_found(self, cursor: Any) -> bool:
         if self._found is None:
-            self._found = not self.missing(cursor)
-            if not self._found:
-                log.info("The database %r has no functions of this version for the store: run migrate", self._alias)
-        return self._found
+            self._tell(found=not self.missing(cursor))
+        return bool(self._found)
+
+    def _tell(self, *, found: bool) -> None:
+        self._found = found
+        if not found:
+            log.info("The store calls no functions in the database %r; see docs/stores.md, %s", self._alias, _TITLE)
 
     def missing(self, cursor: Any) -> Sequence[Function]:
         """Return those that are not usable: with this body and these settings, in the schema of the tables, where this
@@ -141,31 +148,37 @@ class Functions:
     def make(self, cursor: Any) -> None:
         """Create those that are missing, and drop those of other versions, which then run their texts.
 
-        Without the store's tables, or if several schemas have them, all are dropped.
+        If several schemas have the store's tables, all are dropped; and without tables, those in the current schema.
         """
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])  # several processes may migrate at once
-        wanted = self._all if self.are_of_use(cursor) else []
+        schema, several = self.place(cursor)
+        wanted = self._all if schema and not several else []
         missing = self.missing(cursor) if wanted else []
         kept = [each.signature for each in wanted if each not in missing]
         cursor.execute(
             "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ %s AND pg_has_role(proowner, 'USAGE') "
-            "AND oid <> ALL (SELECT to_regprocedure(kept) FROM unnest(%s::text[]) AS kept)",
-            [_NAMES, kept],
+            "AND oid <> ALL (SELECT to_regprocedure(kept) FROM unnest(%s::text[]) AS kept) "
+            "AND (%s OR pronamespace = to_regnamespace(COALESCE(%s, quote_ident(current_schema()))))",
+            [_NAMES, kept, several, schema],
         )
         for (signature,) in cursor.fetchall():
             with suppress(Error), transaction.atomic(using=self._alias):  # something of the site may depend on it
                 cursor.execute(f"DROP FUNCTION {signature}")
         for function in missing:
-            cursor.execute(function.definition)
+            cursor.execute(f"CREATE FUNCTION {schema}.{function.definition}")
 
-    def are_of_use(self, cursor: Any) -> bool:
-        """Return whether the store's tables exist, in one schema: a session would keep plans for each of several."""
+    def place(self, cursor: Any) -> tuple[str | None, bool]:
+        """Return the schema of the store's tables, None without them, and whether their owner has others of that name
+        in another schema: a session would keep plans for each.
+        """
         cursor.execute(
-            "SELECT to_regclass(%s) IS NOT NULL, count(*) FROM pg_class WHERE relkind = 'r' "
-            "AND relname = (SELECT relname FROM pg_class WHERE oid = to_regclass(%s))",
-            [self._tables[0]] * 2,
+            "SELECT t.relnamespace::regnamespace::text, EXISTS (SELECT 1 FROM pg_class AS other "
+            "WHERE other.relname = t.relname AND other.oid <> t.oid AND other.relkind = 'r' "
+            "AND other.relpersistence = 'p' AND other.relowner = t.relowner) "
+            "FROM pg_class AS t WHERE t.oid = to_regclass(%s)",
+            self._tables[:1],
         )
-        return bool(cursor.fetchone() == (True, 1))
+        return cursor.fetchone() or (None, False)
 
     def _function(self, tables: Tables, verb: str, text: str, returned: Sequence[str]) -> Function:
         order = list(dict.fromkeys(NAMED.findall(text)))
@@ -180,7 +193,7 @@ class Functions:
         # With the types: a function of the same name whose types fit the values better would be called instead.
         arguments = ", ".join(f"%({name})s::{kind}" for name, kind in zip(order, types, strict=True))
         call = f"SELECT * FROM {name}({arguments})"
-        return Function(f"{name}({', '.join(types)})", body, f"CREATE FUNCTION {name}{rest}", call)
+        return Function(f"{name}({', '.join(types)})", body, f"{name}{rest}", call)
 
     def _type(self, name: str) -> str:
         """Return the type of a column of the results."""
@@ -208,9 +221,11 @@ def cannot_be_made(using: str) -> bool:
         return False
     functions = functions_of(connection)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
-        (may_create,) = cursor.fetchone()
-        return not may_create and functions.are_of_use(cursor) and bool(functions.missing(cursor))
+        schema, several = functions.place(cursor)
+        if schema is None or several or not functions.missing(cursor):
+            return False
+        cursor.execute("SELECT NOT has_schema_privilege(to_regnamespace(%s), 'CREATE')", [schema])
+        return bool(cursor.fetchone()[0])
 
 
 def make_functions(using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:

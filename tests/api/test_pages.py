@@ -557,7 +557,7 @@ def test_driver_declares_how_its_line_answers(dsn: str, announced: bool) -> None
     assert driver.abilities[Channel.INBOUND_CALL].announced is announced
 
 
-# Waiting, and starting anew
+# Waiting, and starting again
 
 
 @pytest.mark.parametrize(

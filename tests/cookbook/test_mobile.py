@@ -146,7 +146,7 @@ def test_kotlin_client_signs_in(site: str, stage: Stage, node_modules: Path, tmp
 
 
 def test_hash_of_the_app_is_google_s(tmp_path: Path) -> None:
-    """The page's commands, with a new key: Google's definition is written out here once more."""
+    """The page's commands, with a new key: Google's definition is repeated here."""
     [keys] = [body for body in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if "keytool" in body]
     keytool = program("keytool")
     made = "-genkeypair -alias release -keystore release.jks -keyalg RSA -dname CN=shop -storepass storepass"

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,7 +197,8 @@ def test_functions_dropped_while_the_process_runs(alias: str, caplog: pytest.Log
         assert cycle(store, total=3) is AttemptResult.RIGHT
     assert noted == ["count", *["text"] * 9], "one failed call, and another look"
     assert CounterRow.objects.using(alias).get(name="total").count == 3
-    assert caplog.messages == ["The database 'own' has no functions of this version for the store: run migrate"]
+    told = "The store calls no functions in the database 'own'; see docs/stores.md, Functions in PostgreSQL"
+    assert caplog.messages == [told]
 
 
 @pytest.mark.parametrize("verb", ["count", "start", "attach", "spend"])
@@ -279,7 +281,7 @@ def test_site_that_may_not_create_functions(alias: str, settings: Any, caplog: p
         with caplog.at_level(logging.INFO, "phone_verify"), statements() as noted:
             assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
         assert set(noted) == {"text"}
-        assert "run migrate" in caplog.text
+        assert "see docs/stores.md, Functions in PostgreSQL" in caplog.text
     finally:
         execute("RESET ROLE", "DROP OWNED BY phone_verify_reader", "DROP ROLE phone_verify_reader")
 
@@ -450,10 +452,49 @@ def test_tables_in_several_schemas_have_no_functions(path: str, django_db_blocke
             assert VerificationRow.objects.using(alias).count() == expected
 
 
+def test_tables_of_others_with_the_same_name_do_not_count(alias: str) -> None:
+    """A user of the database may create temporary tables, and some have a copy in a schema of their own."""
+    execute(
+        "DROP ROLE IF EXISTS phone_verify_other",
+        "CREATE ROLE phone_verify_other",
+        "CREATE SCHEMA of_other AUTHORIZATION phone_verify_other",
+        "SET ROLE phone_verify_other",
+        "CREATE TABLE of_other.phone_verify_django_verificationrow ()",
+        "RESET ROLE",
+        "CREATE SCHEMA backup",
+        "CREATE UNLOGGED TABLE backup.phone_verify_django_verificationrow ()",
+    )
+    try:
+        functions.make_functions(alias)
+        assert names() == EVERY
+    finally:
+        execute("DROP SCHEMA backup CASCADE", "DROP OWNED BY phone_verify_other", "DROP ROLE phone_verify_other")
+
+
+def test_another_alias_of_the_database_drops_no_functions(alias: str, database: str, django_db_blocker: Any) -> None:
+    """As of a database of an older application, whose router lets no migration create our tables."""
+    other = {**settings_of(database), "OPTIONS": {"options": "-c search_path=of_another"}}
+    with registered("another", other, django_db_blocker):
+        functions.make_functions("another")
+    assert names() == EVERY
+
+
+def test_value_that_is_too_long_is_refused(alias: str) -> None:
+    """PostgreSQL cuts a value that is passed as a type with a length."""
+    order = opening()
+    order = replace(order, request=replace(order.request, locale="x" * 70))
+    run(OrmStore(using=alias).count([Quota("total", 99)], None))
+    with statements() as noted, pytest.raises(StoreError):
+        run(OrmStore(using=alias).open(order, [], LIMITS, None))
+    assert "start" in noted
+
+
 def test_functions_are_in_the_schema_of_the_tables(django_db_blocker: Any) -> None:
     with servers.database("postgresql") as url, registered("own", settings_of(url), django_db_blocker) as alias:
         execute('CREATE SCHEMA "The site"', 'SET search_path TO "The site", public')
         make_tables(alias)
+        execute("CREATE SCHEMA app", 'SET search_path TO app, "The site"')
+        functions.make_functions(alias)
         with statements() as noted:
             cycle(OrmStore(using=alias))
         assert "attach" in noted

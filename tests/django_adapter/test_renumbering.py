@@ -113,7 +113,7 @@ def test_confirming_the_new_form_keeps_one_number() -> None:
 
 
 def test_sign_in_writes_the_users_own_field(configure: Configure) -> None:
-    """`last_name` stands for a field of the site's model."""
+    """`last_name` is a field of the site's model."""
     configure(sms="console://", phone_field="last_name")
     user = holder(OLD)
     User.objects.update(last_name=OLD)
@@ -343,7 +343,7 @@ def test_command_moves_a_shared_number_of_all_its_users(configure: Configure) ->
 
 
 def test_command_moves_the_users_own_field(configure: Configure) -> None:
-    """`last_name` stands for a field of the site's model."""
+    """`last_name` is a field of the site's model."""
     configure(sms="console://", phone_field="last_name")
     known = holder(OLD, "known")
     User.objects.filter(pk=known.pk).update(last_name=OLD)
