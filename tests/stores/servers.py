@@ -232,9 +232,7 @@ class PrivatePostgresql(PrivateServer):
         return f"postgresql://postgres@{HOST}:{self.port}/postgres"
 
     def command(self) -> list[str]:
-        # The usual second until a deadlock is noticed is much of the 2.5 in which a step is repeated.
-        quick = ["fsync=off", "deadlock_timeout=100ms"]
-        options = [f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", *quick]
+        options = [f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", "fsync=off"]
         return [str(self._programs / "postgres"), "-D", str(self._data), *(f"-c{option}" for option in options)]
 
 
