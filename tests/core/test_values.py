@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import FrozenInstanceError, field, fields, is_dataclass
+from dataclasses import field
 from types import FrameType
 
 import pytest
@@ -19,6 +19,11 @@ class Point:
     x: int
     y: int = 0
     secret: str = field(default="", repr=False)
+
+
+def is_frozen(made: type) -> bool:
+    """Return whether a class is a dataclass that refuses changes at run time."""
+    return bool(getattr(made, "__dataclass_params__", None) and vars(made)["__dataclass_params__"].frozen)
 
 
 def test_value_class_compares_and_hashes_by_its_fields() -> None:
@@ -40,8 +45,7 @@ def test_start_and_check_make_no_values_that_are_slow_to_make() -> None:
 
     def note(frame: FrameType, event: str, arg: object) -> None:
         made = type(frame.f_locals.get("self"))
-        called = event == "call" and frame.f_code.co_name == "__init__" and is_dataclass(made)
-        if called and made.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        if event == "call" and frame.f_code.co_name == "__init__" and is_frozen(made):
             frozen.add(made.__name__)
 
     sys.setprofile(note)
@@ -51,12 +55,10 @@ def test_start_and_check_make_no_values_that_are_slow_to_make() -> None:
     finally:
         sys.setprofile(None)
     assert outcome.proof
-    assert frozen <= {"ClientFacts", "SendOrder"}
+    assert frozen <= {"ClientFacts"}
 
 
-@pytest.mark.parametrize("value", [ClientFacts("192.0.2.1"), Refusal()], ids=lambda value: type(value).__name__)
-def test_values_of_a_hook_refuse_changes(value: object) -> None:
+@pytest.mark.parametrize("made", [ClientFacts, Refusal, SendOrder])
+def test_values_of_a_hook_refuse_changes(made: type) -> None:
     """A hook that tried to change an order would otherwise believe that it had."""
-    with pytest.raises(FrozenInstanceError):
-        setattr(value, fields(value)[0].name, None)  # type: ignore[arg-type]
-    assert SendOrder.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert is_frozen(made)
