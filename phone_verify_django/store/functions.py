@@ -95,11 +95,11 @@ class Functions:
         self._all.append(function)
         call, plain = tables.prepared(function.call), tables.prepared(text)
 
-        def run(cursor: Any, **values: Any) -> Any:
+        def run(cursor: Any, *values: Any, **named: Any) -> Any:
             if not self._is_kept(cursor.connection) or not self._are_found(cursor):
-                return plain(cursor, **values)
+                return plain(cursor, *values, **named)
             try:
-                return call(cursor, **values)
+                return call(cursor, *values, **named)
             except ProgrammingError as error:
                 if sqlstate(error) not in _UNUSABLE:
                     raise

@@ -35,7 +35,12 @@ T = TypeVar("T")
 
 
 class Mode(Enum):
-    """How a step is run on a server: without a lock, or with one, or first without. SQLite locks for every write."""
+    """How a step is run on a server.
+
+    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was
+    first. Locked: in a transaction that locks the phone's row. SQLite, which has one writer, runs
+    every step in `BEGIN IMMEDIATE`.
+    """
 
     READ_ONLY = (True,)
     OPTIMISTIC_THEN_LOCKED = (True, False)
@@ -108,7 +113,14 @@ class Transaction:
     """One run of a step: its cursor, its time, and what it can read."""
 
     def __init__(
-        self, cursor: Any, reads: ReadStatements, cache: StartCache, now: datetime | None, alone: bool, from_cache: bool
+        self,
+        cursor: Any,
+        reads: ReadStatements,
+        cache: StartCache,
+        now: datetime | None,
+        *,
+        alone: bool,
+        from_cache: bool,
     ) -> None:
         self.cursor = cursor
         self.alone = alone

@@ -88,7 +88,7 @@ class EngineTransactionRunner:
                 self._connections.give_back(connection)
                 raise ConcurrentUpdate
             alone = False
-        tx = Transaction(raw.cursor(), self._reads, self._memory, now, alone, from_cache)
+        tx = Transaction(raw.cursor(), self._reads, self._memory, now, alone=alone, from_cache=from_cache)
         try:
             if not alone:
                 tx.cursor.execute(self._connections.begin(raw))
