@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,6 +18,10 @@ from ..store.transactions import ConnectionTransactionRunner, name_of
 from .models import ledger as models
 
 T = TypeVar("T")
+
+_MAX_REPEATS = 2
+#: Seconds. PostgreSQL needs one to notice a deadlock.
+_REPEATS_WITHIN = 2.5
 
 _NAMES = TableNames(
     attempt=models.Attempt._meta.db_table,
@@ -46,11 +51,13 @@ def read(using: str, query: Callable[[], T]) -> T:
 def run(using: str, step: Callable[[], T]) -> T:
     """Return the result of a step in a transaction on this thread's connection to this database.
 
-    Outside a transaction of the caller it runs a second time if it failed before its commit: the server
-    had closed an idle connection, or ended the step to resolve a deadlock. Raises `StoreError`.
+    Outside a transaction of the caller it is repeated if it failed before its commit: the server had
+    closed an idle connection, or ended the step to resolve a deadlock. Raises `StoreError`.
     """
     connection = connections[using]
-    repeats = not connection.in_atomic_block and connection.vendor != "sqlite"
+    # A repetition can take its row before the other step of the deadlock wakes, and end in another one.
+    repeats = _MAX_REPEATS if not connection.in_atomic_block and connection.vendor != "sqlite" else 0
+    started = time.monotonic()
     with _translate_errors():
         while True:
             unclear = False
@@ -60,9 +67,9 @@ def run(using: str, step: Callable[[], T]) -> T:
                     unclear = True
                 return result
             except (InterfaceError, OperationalError):
-                if unclear or not repeats:
+                if unclear or not repeats or time.monotonic() - started > _REPEATS_WITHIN:
                     raise
-                repeats = False
+                repeats -= 1
                 connection.close_if_unusable_or_obsolete()
 
 
