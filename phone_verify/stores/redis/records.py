@@ -35,7 +35,7 @@ def microseconds(span: timedelta) -> int:
 
 
 def time_of(micros: str) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(micros))
+    return _EPOCH + int(micros) * _MICROSECOND
 
 
 def plain(text: str) -> str:
