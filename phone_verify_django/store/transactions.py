@@ -24,6 +24,7 @@ from phone_verify.stores.rows.texts import Tables
 from phone_verify.stores.rows.transactions import (
     ConcurrentUpdate,
     Mode,
+    Run,
     StartCache,
     Transaction,
     run_with_fallback,
@@ -121,14 +122,7 @@ class ConnectionTransactionRunner:
     def _reads(self) -> ReadStatements:
         return ReadStatements(self.tables)
 
-    def run(
-        self,
-        step: Callable[[Transaction], T],
-        now: datetime | None,
-        mode: Mode = Mode.LOCKED,
-        *,
-        from_cache: bool = False,
-    ) -> T:
+    def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
         """See `TransactionRunner`."""
         outer = connections[self._using]
         with _translate_errors(), self._queue(outer), self._noting_loss(outer) as raw:
@@ -141,9 +135,7 @@ class ConnectionTransactionRunner:
             prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
             try:
                 return run_with_fallback(
-                    lambda alone, from_cache: self._until_done(step, now, connection, prepare, alone, from_cache),
-                    _mode_on(connection, mode),
-                    from_cache=from_cache,
+                    lambda run: self._until_done(step, now, connection, prepare, run), _mode_on(connection, mode)
                 )
             except Error:
                 if second and connection.vendor == "sqlite":
@@ -200,7 +192,7 @@ class ConnectionTransactionRunner:
                 # The block may have no write lock yet: two steps would both read, and then both write.
                 table = connection.ops.quote_name(PhoneRow._meta.db_table)
                 cursor.execute(f"UPDATE {table} SET ends_at = ends_at WHERE tag = ''")  # noqa: S608 - our own table's
-            return step(Transaction(cursor, self._reads, self._memory, now, alone=False, from_cache=False))
+            return step(Transaction(cursor, self._reads, self._memory, now, Run.LOCKED))
 
     def _until_done(
         self,
@@ -208,8 +200,7 @@ class ConnectionTransactionRunner:
         now: datetime | None,
         connection: BaseDatabaseWrapper,
         prepare: Callable[[], None],
-        alone: bool,
-        from_cache: bool,
+        run: Run,
     ) -> T:
         """Run a step in a separate transaction.
 
@@ -224,13 +215,13 @@ class ConnectionTransactionRunner:
             try:
                 prepare()
                 with connection.cursor() as cursor:
-                    tx = Transaction(cursor, self._reads, self._memory, now, alone=alone, from_cache=from_cache)
+                    tx = Transaction(cursor, self._reads, self._memory, now, run)
                     try:
-                        return step(tx) if alone else _in_a_transaction(step, tx, connection)
+                        return step(tx) if tx.alone else _in_a_transaction(step, tx, connection)
                     finally:
                         unclear = tx.unclear
             except (InterfaceError, OperationalError) as error:
-                if alone and sqlstate(error) in _CONFLICTS:
+                if run is not Run.LOCKED and sqlstate(error) in _CONFLICTS:
                     raise ConcurrentUpdate from None
                 connection.close_if_unusable_or_obsolete()
                 if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:

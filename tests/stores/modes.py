@@ -9,4 +9,9 @@ from phone_verify.stores.rows.transactions import Mode
 
 def always_locked() -> SimpleNamespace:
     """Return the replacement of `Mode` in `phone_verify.stores.rows.verbs`."""
-    return SimpleNamespace(READ_ONLY=Mode.READ_ONLY, OPTIMISTIC_THEN_LOCKED=Mode.LOCKED, LOCKED=Mode.LOCKED)
+    return SimpleNamespace(
+        READ_ONLY=Mode.READ_ONLY,
+        FROM_CACHE_THEN_LOCKED=Mode.LOCKED,
+        OPTIMISTIC_THEN_LOCKED=Mode.LOCKED,
+        LOCKED=Mode.LOCKED,
+    )

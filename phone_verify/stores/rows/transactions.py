@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
@@ -34,17 +34,27 @@ from .values import READ_AT, Phone, failures_of, micros, record_of, time_of
 T = TypeVar("T")
 
 
-class Mode(Enum):
-    """How a step is run on a server.
+class Run(Enum):
+    """How a step runs once on a server."""
 
-    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was
-    first. Locked: in a transaction that locks the phone's row. SQLite, which has one writer, runs
-    every step in `BEGIN IMMEDIATE`.
+    #: Optimistic, and in place of reading it takes what this process knows.
+    FROM_CACHE = "from cache"
+    #: It reads, decides, and writes in one statement that does nothing if another step was first.
+    OPTIMISTIC = "optimistic"
+    #: In a transaction that locks the phone's row.
+    LOCKED = "locked"
+
+
+class Mode(Enum):
+    """The runs of a step on a server, each after a concurrent update in the one before.
+
+    SQLite, which has one writer, runs every step that writes in `BEGIN IMMEDIATE`.
     """
 
-    READ_ONLY = (True,)
-    OPTIMISTIC_THEN_LOCKED = (True, False)
-    LOCKED = (False,)
+    READ_ONLY = (Run.OPTIMISTIC,)
+    FROM_CACHE_THEN_LOCKED = (Run.FROM_CACHE, Run.OPTIMISTIC, Run.LOCKED)
+    OPTIMISTIC_THEN_LOCKED = (Run.OPTIMISTIC, Run.LOCKED)
+    LOCKED = (Run.LOCKED,)
 
 
 #: How long, in seconds, the server's time is trusted after it was received, ...
@@ -97,40 +107,24 @@ class StartCache:
         return self._starts.pop(id, None)
 
 
-class Answered(NamedTuple):
-    """What a step that evaluates an answer has read."""
-
-    record: Verification | None
-    phone: Phone
-    at: datetime
-    #: The wrong answers of the client's address.
-    address: Window | None
-    #: Those of the whole site; wrong answers to longer codes are left out.
-    tally: Tally
+#: A record as read, its phone, and the time.
+Read: TypeAlias = tuple[Verification | None, Phone, datetime]
 
 
 class Transaction:
     """One run of a step: its cursor, its time, and what it can read."""
 
-    def __init__(
-        self,
-        cursor: Any,
-        reads: ReadStatements,
-        cache: StartCache,
-        now: datetime | None,
-        *,
-        alone: bool,
-        from_cache: bool,
-    ) -> None:
+    def __init__(self, cursor: Any, reads: ReadStatements, cache: StartCache, now: datetime | None, run: Run) -> None:
         self.cursor = cursor
-        self.alone = alone
+        #: Whether each statement is its own transaction.
+        self.alone = run is not Run.LOCKED
         #: Whether something was sent that may have taken effect even if no reply arrives.
         self.unclear = False
         self.wrote = False
         self._reads, self._memory, self._now, self._server = reads, cache, now, reads.server
-        self._by_memory, self._began = from_cache, time.monotonic()
+        self._by_memory, self._began = run is Run.FROM_CACHE, time.monotonic()
         #: Whether rows must be locked: on a server others may write as well.
-        self.holds = reads.server and not alone
+        self.holds = reads.server and not self.alone
 
     def time(self, server_time: int | None) -> datetime:
         """Return the time of the step: the given one, the server's, or this process's if there is
@@ -154,21 +148,24 @@ class Transaction:
             return self.time(None)
         return self.time(self._reads.time(self.cursor).fetchone()[0])
 
-    def record(self, id: str) -> tuple[Verification | None, Phone, datetime]:
+    def record(self, id: str) -> Read:
         """Read a record and its phone, and the time; in a transaction both are locked."""
         if self._by_memory:
             return self._remembered(id)
         row = self._record(id, self._reads.record, self._reads.held_record)
         return self._read(id, row)
 
-    def answer(self, id: str, address: str | None) -> Answered:
-        """Like `record`, with what the client's address and the whole site have answered."""
+    def answer(self, id: str, address: str | None) -> tuple[Verification | None, Phone, datetime, Window | None, Tally]:
+        """Like `record`, with the wrong answers of the client's address, and those of the whole site.
+
+        In the tally wrong answers to longer codes are left out.
+        """
         row = self._record(id, self._reads.answer, self._reads.held_answer, address=address or "", at=self.given_time())
         if row is None:
-            return Answered(*self._read(id, None), None, Tally())
+            return *self._read(id, None), None, Tally()
         *row, count, ends_at, short, right = row
         window = Window(count, time_of(ends_at)) if ends_at is not None else None
-        return Answered(*self._read(id, row), window, Tally(short=int(short), right=int(right)))
+        return *self._read(id, row), window, Tally(short=int(short), right=int(right))
 
     def spend(self, spend: Statement, id: str, asked: Mapping[str, object]) -> tuple[Verification, Failures | None]:
         """Spend an ordinary attempt; return the record as written, and the failures before.
@@ -183,7 +180,7 @@ class Transaction:
         before = failures_of(json.loads(failures)) if failures is not None else None
         return record_of(values, self.time(values[READ_AT])), before
 
-    def _read(self, id: str, row: Sequence[Any] | None) -> tuple[Verification | None, Phone, datetime]:
+    def _read(self, id: str, row: Sequence[Any] | None) -> Read:
         if row is None:
             # Without a record the exact time does not matter.
             return None, Phone(id[:TAG_LENGTH]), self.time(None)
@@ -292,33 +289,20 @@ class TransactionRunner(Protocol):
         """The tables in that database. May raise `StoreError`."""
         ...
 
-    def run(
-        self,
-        step: Callable[[Transaction], T],
-        now: datetime | None,
-        mode: Mode = Mode.LOCKED,
-        *,
-        from_cache: bool = False,
-    ) -> T:
-        """Run a step in this mode; with `from_cache` first from this process's cache, if the mode
-        is optimistic.
+    def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
+        """Run a step in this mode.
 
         Raises `StoreError`; the step has then been done either completely or not at all.
         """
         ...
 
 
-def run_with_fallback(once: Callable[[bool, bool], T], mode: Mode, *, from_cache: bool) -> T:
-    """Call `once(alone, from_cache)` in this mode; after a concurrent update the step is run again,
-    locked.
-    """
-    ways = mode.value
-    if from_cache and ways[0]:
+def run_with_fallback(once: Callable[[Run], T], mode: Mode) -> T:
+    """Return the result of the first run of this mode without a concurrent update."""
+    *tried, last = mode.value
+    for run in tried:
         with suppress(ConcurrentUpdate):
-            result = once(True, True)
-            if not isinstance(result, Denied):  # a denial must not rest on the cache
+            result = once(run)
+            if run is not Run.FROM_CACHE or not isinstance(result, Denied):  # a denial must not rest on the cache
                 return result
-    for alone in ways[:-1]:
-        with suppress(ConcurrentUpdate):
-            return once(alone, False)
-    return once(ways[-1], False)
+    return once(last)

@@ -121,9 +121,9 @@ class RowStore:
         known: list[Phone] | None = None,
     ) -> Verification | Denied:
         # The count has read the phone's row, or that it has none: the timing does not reveal which have one.
-        mode = Mode.OPTIMISTIC_THEN_LOCKED if self._writes.at_once else Mode.LOCKED
+        mode = Mode.FROM_CACHE_THEN_LOCKED if known else Mode.OPTIMISTIC_THEN_LOCKED
         step = self._opening(opening, quotas, limits, known)
-        return self._transactions.run(step, now, mode, from_cache=bool(known))
+        return self._transactions.run(step, now, mode if self._writes.at_once else Mode.LOCKED)
 
     def _opening(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[Phone] | None = None
@@ -208,7 +208,7 @@ class RowStore:
                 tx.write(self._writes.update, CLOSED, phone, attached.record, at)
             return attached
 
-        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED, from_cache=True)
+        return self._transactions.run(step, now, Mode.FROM_CACHE_THEN_LOCKED)
 
     async def spend(
         self,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ...errors import StoreError
 from ...limits import Denied
 from ..rows.reads import ReadStatements
-from ..rows.transactions import ConcurrentUpdate, Mode, StartCache, Transaction, run_with_fallback
+from ..rows.transactions import ConcurrentUpdate, Mode, Run, StartCache, Transaction, run_with_fallback
 from .connections import Connections, is_pooled
 from .engine import DEADLOCKS, WAIT, code_of, name_of
 from .tables import row_tables
@@ -40,43 +40,28 @@ class EngineTransactionRunner:
         self._connections.owned = True
         return self._connections.close
 
-    def run(
-        self,
-        step: Callable[[Transaction], T],
-        now: datetime | None,
-        mode: Mode = Mode.LOCKED,
-        *,
-        from_cache: bool = False,
-    ) -> T:
+    def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
         """See `TransactionRunner`."""
         try:
             with self._connections:
                 if not self._connections.server:
-                    return self._once(step, now, mode, mode is Mode.READ_ONLY)
-                return run_with_fallback(
-                    lambda alone, from_cache: self._at_most_twice(step, now, mode, alone, from_cache),
-                    mode,
-                    from_cache=from_cache,
-                )
+                    return self._once(step, now, mode, mode.value[-1])
+                return run_with_fallback(lambda run: self._at_most_twice(step, now, mode, run), mode)
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             # The error's own text may contain values of the statement.
             raise StoreError(f"The SQL store failed: {name_of(error, makes_tables=self._makes_tables)}") from None
 
-    def _at_most_twice(
-        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, alone: bool, from_cache: bool
-    ) -> T:
+    def _at_most_twice(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, run: Run) -> T:
         begun = time.monotonic()
         try:
-            return self._once(step, now, mode, alone, from_cache)
+            return self._once(step, now, mode, run)
         except _NotDone as failure:
             if time.monotonic() - begun < WAIT / 2:
                 with suppress(_NotDone):
-                    return self._once(step, now, mode, alone, from_cache)
+                    return self._once(step, now, mode, run)
             raise failure.error from None
 
-    def _once(
-        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, alone: bool, from_cache: bool = False
-    ) -> T:
+    def _once(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, run: Run) -> T:
         if self._prepare is not None:
             self._prepare()
             self._prepare = None
@@ -84,16 +69,16 @@ class EngineTransactionRunner:
         raw: Any = connection.dbapi_connection
         if is_pooled(raw) and mode is not Mode.READ_ONLY:
             # Behind a pooler the server's time limits hold for one transaction only.
-            if from_cache:
+            if run is Run.FROM_CACHE:
                 self._connections.give_back(connection)
                 raise ConcurrentUpdate
-            alone = False
-        tx = Transaction(raw.cursor(), self._reads, self._memory, now, alone=alone, from_cache=from_cache)
+            run = Run.LOCKED
+        tx = Transaction(raw.cursor(), self._reads, self._memory, now, run)
         try:
-            if not alone:
+            if not tx.alone:
                 tx.cursor.execute(self._connections.begin(raw))
             result = step(tx)
-            if not alone:
+            if not tx.alone:
                 if isinstance(result, Denied) and not tx.wrote:
                     raw.rollback()  # a commit would wait for the disk only to release locks
                 else:
