@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from itertools import cycle
+from typing import Protocol, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
@@ -28,6 +29,14 @@ from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements
 #: long.
 BATCH = 500
 
+T = TypeVar("T")
+
+
+class _Runs(Protocol):
+    """Runs a step in a mode."""
+
+    def __call__(self, step: Callable[[Transaction], T], mode: Mode, /) -> T: ...
+
 
 class RowStore:
     """A store in SQL tables. Records are kept for `keep` after they expire."""
@@ -43,11 +52,11 @@ class RowStore:
         return WriteStatements(self._transactions.tables)
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
-        step, mode = self._counting(quotas, now)
+        step, mode = self._counting(quotas, now, "", [])
         return self._transactions.run(step, now, mode)
 
     def _counting(
-        self, quotas: Sequence[Quota], now: datetime | None, tag: str = "", read: list[Phone] | None = None
+        self, quotas: Sequence[Quota], now: datetime | None, tag: str, read: list[Phone]
     ) -> tuple[Callable[[Transaction], Counted | Denied], Mode]:
         """Return the step that counts, and its mode.
 
@@ -67,8 +76,7 @@ class RowStore:
                 raise ConcurrentUpdate
             at = tx.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
-            if read is not None:
-                read[:] = [Phone(tag, rows[0][7:])]
+            read[:] = [Phone(tag, rows[0][7:])]
             return Counted([ends.get(quota.key, at) for quota in quotas], Tally(*map(int, rows[0][4:7])))
 
         def step(tx: Transaction) -> Counted | Denied:
@@ -110,24 +118,13 @@ class RowStore:
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
-        return self._open(opening, quotas, limits, now)
-
-    def _open(
-        self,
-        opening: Opening,
-        quotas: Sequence[Quota],
-        limits: Limits,
-        now: datetime | None,
-        known: list[Phone] | None = None,
-    ) -> Verification | Denied:
-        # The count has read the phone's row, or that it has none: the timing does not reveal which have one.
-        mode = Mode.FROM_CACHE_THEN_LOCKED if known else Mode.OPTIMISTIC_THEN_LOCKED
-        step = self._opening(opening, quotas, limits, known)
-        return self._transactions.run(step, now, mode if self._writes.at_once else Mode.LOCKED)
+        step, mode = self._opening(opening, quotas, limits, [])
+        return self._transactions.run(step, now, mode)
 
     def _opening(
-        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[Phone] | None = None
-    ) -> Callable[[Transaction], Verification | Denied]:
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[Phone]
+    ) -> tuple[Callable[[Transaction], Verification | Denied], Mode]:
+        """Return the step that opens, and its mode. If a phone is `known`, the step takes it in place of reading."""
         writes, purges = self._writes, next(self._purges)
 
         def step(tx: Transaction) -> Verification | Denied:
@@ -149,7 +146,8 @@ class RowStore:
             tx.remember(opened.record, phone)
             return opened.record
 
-        return step
+        optimistic = Mode.FROM_CACHE_THEN_LOCKED if known else Mode.OPTIMISTIC_THEN_LOCKED
+        return step, optimistic if writes.at_once else Mode.LOCKED
 
     #: See `CountsAndOpens`.
     counts_and_opens = True
@@ -162,36 +160,25 @@ class RowStore:
         limits: Limits,
         now: datetime | None,
     ) -> tuple[Counted, Verification] | Denied:
+        # The count reads the phone's row, or that it has none: the timing does not reveal which have one.
         read: list[Phone] = []
-        count, mode = self._counting(shared, now, opening.tag, read)
-        two_steps = Denied(DenialReason.TWO_STEPS)
 
-        def fits(counted: Counted) -> bool:
-            return not (limits.closes_short(counted.tally) or limits.lengthens(counted.tally))
+        def both(run: _Runs) -> tuple[Counted, Verification] | Denied:
+            counted = run(*self._counting(shared, now, opening.tag, read))
+            if isinstance(counted, Denied):
+                return counted
+            opened: Verification | Denied = Denied(DenialReason.TWO_STEPS)
+            if not (limits.closes_short(counted.tally) or limits.lengthens(counted.tally)):
+                opened = run(*self._opening(opening, quotas, limits, read))
+            if isinstance(opened, Denied):
+                run(partial(self._uncount, shared, counted.windows), Mode.LOCKED)
+                return opened
+            return counted, opened
 
-        if self._writes.one_writer:
-            open_ = self._opening(opening, quotas, limits)
-
-            def both(tx: Transaction) -> tuple[Counted, Verification] | Denied:
-                counted = count(tx)
-                if isinstance(counted, Denied):
-                    return counted
-                opened = open_(tx) if fits(counted) else two_steps
-                if isinstance(opened, Denied):
-                    self._uncount(shared, counted.windows, tx)  # inside a block of the caller nothing is rolled back
-                    return opened
-                return counted, opened
-
-            return self._transactions.run(both, now)
+        if self._writes.one_writer:  # inside a block of the caller nothing is rolled back
+            return self._transactions.run(lambda tx: both(lambda step, _: step(tx)), now)
         # Two transactions: in one, all starts would wait for each other's flush at the site's counter.
-        counted = self._transactions.run(count, now, mode)
-        if isinstance(counted, Denied):
-            return counted
-        opened = self._open(opening, quotas, limits, now, read) if fits(counted) else two_steps
-        if isinstance(opened, Denied):
-            await self.uncount(shared, counted.windows, now)
-            return opened
-        return counted, opened
+        return both(lambda step, mode: self._transactions.run(step, now, mode))
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         def step(tx: Transaction) -> Verification | Denied:
