@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -44,55 +43,52 @@ class EngineTransactionRunner:
         """See `TransactionRunner`."""
         try:
             with self._connections:
+                if self._prepare is not None:
+                    self._prepare()
+                    self._prepare = None
                 if not self._connections.server:
-                    return self._once(step, now, mode, mode.value[-1])
-                return run_with_fallback(lambda run: self._at_most_twice(step, now, mode, run), mode)
+                    return self._until_done(step, now, mode, mode.value[-1])
+                return run_with_fallback(lambda run: self._until_done(step, now, mode, run), mode)
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             # The error's own text may contain values of the statement.
             raise StoreError(f"The SQL store failed: {name_of(error, makes_tables=self._makes_tables)}") from None
 
-    def _at_most_twice(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, run: Run) -> T:
-        begun = time.monotonic()
-        try:
-            return self._once(step, now, mode, run)
-        except _NotDone as failure:
-            if time.monotonic() - begun < WAIT / 2:
-                with suppress(_NotDone):
-                    return self._once(step, now, mode, run)
-            raise failure.error from None
-
-    def _once(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, run: Run) -> T:
-        if self._prepare is not None:
-            self._prepare()
-            self._prepare = None
-        connection = self._connections.take()
-        raw: Any = connection.dbapi_connection
-        if is_pooled(raw) and mode is not Mode.READ_ONLY:
-            # Behind a pooler the server's time limits hold for one transaction only.
-            if run is Run.FROM_CACHE:
+    def _until_done(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, run: Run) -> T:
+        """Run a step, and once more if it soon failed and was certainly not done."""
+        begun, repeated = time.monotonic(), False
+        while True:
+            connection = self._connections.take()
+            raw: Any = connection.dbapi_connection
+            try:
+                if is_pooled(raw) and mode is not Mode.READ_ONLY:
+                    # Behind a pooler the server's time limits hold for one transaction only.
+                    if run is Run.FROM_CACHE:
+                        raise ConcurrentUpdate
+                    run = Run.LOCKED
+                tx = Transaction(raw.cursor(), self._reads, self._memory, now, run)
+                try:
+                    return self._perform(step, tx, raw)
+                except ConcurrentUpdate:
+                    raise
+                except BaseException as error:
+                    undone = self._undone(connection, error, tx)
+                    if not undone or repeated or time.monotonic() - begun >= WAIT / 2:
+                        raise
+                    repeated = True
+            finally:
                 self._connections.give_back(connection)
-                raise ConcurrentUpdate
-            run = Run.LOCKED
-        tx = Transaction(raw.cursor(), self._reads, self._memory, now, run)
-        try:
-            if not tx.alone:
-                tx.cursor.execute(self._connections.begin(raw))
-            result = step(tx)
-            if not tx.alone:
-                if isinstance(result, Denied) and not tx.wrote:
-                    raw.rollback()  # a commit would wait for the disk only to release locks
-                else:
-                    tx.unclear = True
-                    raw.commit()
-            tx.cursor.close()
-        except ConcurrentUpdate:
-            raise
-        except BaseException as error:
-            if self._undone(connection, error, tx):
-                raise _NotDone(error) from None
-            raise
-        finally:
-            self._connections.give_back(connection)
+
+    def _perform(self, step: Callable[[Transaction], T], tx: Transaction, raw: Any) -> T:
+        if not tx.alone:
+            tx.cursor.execute(self._connections.begin(raw))
+        result = step(tx)
+        if not tx.alone:
+            if isinstance(result, Denied) and not tx.wrote:
+                raw.rollback()  # a commit would wait for the disk only to release locks
+            else:
+                tx.unclear = True
+                raw.commit()
+        tx.cursor.close()
         return result
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
@@ -111,11 +107,3 @@ class EngineTransactionRunner:
         except dialect.loaded_dbapi.Error as lost:
             connection.invalidate(lost)
         return False
-
-
-class _NotDone(Exception):  # noqa: N818 - it references the error
-    """Certainly nothing was done, and it may be tried again."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
