@@ -9,12 +9,10 @@ caller's block may hold what it waits for, like the only connection of a pooler.
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from django.db import DatabaseError
@@ -46,21 +44,6 @@ _UNLIKE_THE_BLOCK = (
 
 #: Connections of a parent process. Closing or collecting one would end the parent's session.
 _inherited: list[BaseDatabaseWrapper] = []
-
-
-class SecondConnections:
-    """The second connections to one database, one for each thread that needs it."""
-
-    def __init__(self, setup: Setup | None) -> None:
-        self._setup = setup
-        self._local = threading.local()
-
-    def for_block(self, first: BaseDatabaseWrapper) -> SecondConnection:
-        """Return the second connection of this thread, not yet connected if it is new."""
-        second: SecondConnection | None = getattr(self._local, "second", None)
-        if second is None or not second.belongs_to(first):
-            second = self._local.second = SecondConnection(first, self._setup)
-        return second
 
 
 class SecondConnection:
@@ -128,11 +111,7 @@ class SecondConnection:
         if self._setup is None:
             self._compare()
         else:
-            try:
-                self._setup(connection)
-            except BaseException:
-                connection.close()
-                raise
+            configure(connection, self._setup)
         self._used = time.monotonic()
 
     def _compare(self) -> None:
@@ -157,6 +136,15 @@ class SecondConnection:
             return read(first)
         finally:
             first.needs_rollback = marked
+
+
+def configure(connection: BaseDatabaseWrapper, setup: Setup) -> None:
+    """Configure a connection by the site's setup. One that it could not configure is closed."""
+    try:
+        setup(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def was_closed(connection: BaseDatabaseWrapper) -> bool:
@@ -212,26 +200,20 @@ def _limit_waits(connection: Any) -> None:
 
     A server's own limits do not hold in the queue of a pooler.
     """
-    connect = connection.get_new_connection
-    database: Any = connection.Database
+    connect, error = connection.get_new_connection, connection.Database.OperationalError
 
     def get_new_connection(parameters: Any) -> Any:
         raw = connect(parameters)
-        if hasattr(raw, "wait"):
-            raw.wait = partial(_wait_bounded, raw, raw.wait, database.OperationalError)
+        if wait := getattr(raw, "wait", None):
+
+            def give_up() -> NoReturn:
+                raw.close()
+                raise error("the server timed out")
+
+            raw.wait = lambda gen, *more, **named: wait(bounded(gen, _RESPONSE_TIMEOUT, give_up), *more, **named)
         return raw
 
     vars(connection)["get_new_connection"] = get_new_connection
-
-
-def _wait_bounded(
-    raw: Any, wait: Callable[..., T], error: type[Exception], gen: Any, *arguments: Any, **named: Any
-) -> T:
-    def give_up() -> NoReturn:
-        raw.close()
-        raise error("the server timed out")
-
-    return wait(bounded(gen, _RESPONSE_TIMEOUT, give_up), *arguments, **named)
 
 
 def _close_together(first: BaseDatabaseWrapper, second: SecondConnection) -> None:

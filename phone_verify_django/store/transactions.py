@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from functools import cached_property, partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -32,7 +33,7 @@ from phone_verify.stores.rows.transactions import (
 
 from ..models import PhoneRow
 from .functions import FunctionMissing, Functions, sqlstate
-from .second_connection import SecondConnections, Setup, was_closed
+from .second_connection import SecondConnection, Setup, configure, was_closed
 from .tables import row_tables
 
 T = TypeVar("T")
@@ -64,19 +65,21 @@ _INSIDE_A_BLOCK = (
 _LOST = object()
 
 _joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default=False)
-
-
 _worker: ContextVar[bool] = ContextVar("phone_verify_django.store.worker", default=False)
 
 
 @contextmanager
-def in_worker() -> Iterator[None]:
-    """State that this thread is not the request's: its connections have nothing that the site sets for a request."""
-    token = _worker.set(True)
+def _stated(statement: ContextVar[bool]) -> Iterator[None]:
+    token = statement.set(True)
     try:
         yield
     finally:
-        _worker.reset(token)
+        statement.reset(token)
+
+
+def in_worker() -> AbstractContextManager[None]:
+    """State that this thread is not the request's: its connections have nothing that the site sets for a request."""
+    return _stated(_worker)
 
 
 def is_worker() -> bool:
@@ -84,17 +87,12 @@ def is_worker() -> bool:
     return _worker.get()
 
 
-@contextmanager
-def joining_on_sqlite() -> Iterator[None]:
+def joining_on_sqlite() -> AbstractContextManager[None]:
     """Let a step on SQLite join the caller's transaction within the block, since SQLite allows no second writer.
 
     For callers that commit their transaction even if the step fails.
     """
-    token = _joins.set(True)
-    try:
-        yield
-    finally:
-        _joins.reset(token)
+    return _stated(_joins)
 
 
 class ConnectionTransactionRunner:
@@ -102,7 +100,7 @@ class ConnectionTransactionRunner:
 
     def __init__(self, using: str, setup: Setup | None = None) -> None:
         self._using, self._setup = using, setup
-        self._second = SecondConnections(setup)
+        self._seconds = threading.local()
         self._pid, self._gate = os.getpid(), threading.Lock()
         self._memory = StartCache()
         #: Connections that a failed step has left closed, and no step has configured since.
@@ -127,7 +125,7 @@ class ConnectionTransactionRunner:
         outer = connections[self._using]
         with _translate_errors(), self._queue(outer), self._noting_loss(outer) as raw:
             _connect(outer)
-            second = None if _is_free(outer) else self._second.for_block(outer)
+            second = None if _is_free(outer) else self._second_of(outer)
             connection = second.connection if second else outer
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
@@ -141,6 +139,13 @@ class ConnectionTransactionRunner:
                 if second and connection.vendor == "sqlite":
                     raise StoreError(_INSIDE_A_BLOCK) from None
                 raise
+
+    def _second_of(self, first: BaseDatabaseWrapper) -> SecondConnection:
+        """Return the second connection of this thread, not yet connected if it is new."""
+        second: SecondConnection | None = getattr(self._seconds, "kept", None)
+        if second is None or not second.belongs_to(first):
+            second = self._seconds.kept = SecondConnection(first, self._setup)
+        return second
 
     @contextmanager
     def _noting_loss(self, connection: BaseDatabaseWrapper) -> Iterator[Any]:
@@ -157,11 +162,7 @@ class ConnectionTransactionRunner:
         _connect(connection)
         replaced = raw is not None and connection.connection is not raw
         if self._setup is not None and (replaced or _worker.get()):
-            try:
-                self._setup(connection)
-            except BaseException:
-                connection.close()
-                raise
+            configure(connection, self._setup)
             self._lost.discard(connection)
 
     @contextmanager
@@ -274,19 +275,6 @@ def _is_free(outer: BaseDatabaseWrapper) -> bool:
     return bool(getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit())
 
 
-class _PoolWithTimeout:
-    """Django's pool, with the store's timeout for getting a connection."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def open(self) -> None:
-        self._pool.open()
-
-    def getconn(self) -> Any:
-        return self._pool.getconn(timeout=min(_WAIT, self._pool.timeout))
-
-
 def _connect(connection: BaseDatabaseWrapper) -> None:
     """Connect if not connected, and wait for Django's pool no longer than the store's timeout.
 
@@ -306,8 +294,9 @@ def _open(connection: BaseDatabaseWrapper) -> None:
     if pool is None:
         connection.ensure_connection()
         return
-    # The pool's own timeout applies to the site's pages, and other threads read it.
-    vars(connection)["_connection_pools"] = {connection.alias: _PoolWithTimeout(pool)}
+    # In place of the pool's own timeout, which applies to the site's pages, and which other threads read.
+    getconn = partial(pool.getconn, timeout=min(_WAIT, pool.timeout))
+    vars(connection)["_connection_pools"] = {connection.alias: SimpleNamespace(open=pool.open, getconn=getconn)}
     try:
         connection.ensure_connection()
     finally:
