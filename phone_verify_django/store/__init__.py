@@ -1,10 +1,6 @@
 """The store in Django's database: the operations of every store, over the tables of our models.
 
-A step is one transaction that first locks the row of the phone. SQLite has no row locks: there a step
-takes the database's write lock before it reads, independent of the site's `transaction_mode`. On
-PostgreSQL, where a round trip costs more than the query, a step first runs as two statements, and the
-second writes nothing if a concurrent step came first.
-
+A step on SQLite takes the write lock before it reads, independent of the site's `transaction_mode`.
 The writes of a step are kept even if the caller's transaction is rolled back: inside an atomic block
 of the site the step uses a second connection to the same database, which the thread keeps as long as
 its first one.

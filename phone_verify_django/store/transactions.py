@@ -109,12 +109,9 @@ class ConnectionTransactionRunner:
     @cached_property
     def tables(self) -> Tables:
         """See `TransactionRunner`. At the first step, since they depend on the server's version."""
+        connection = connections[self._using]
         with _translate_errors():
-            return row_tables(connections[self._using], self._functions.statement)
-
-    @cached_property
-    def _functions(self) -> Functions:
-        return Functions(connections[self._using])
+            return row_tables(connection, Functions(connection).statement)
 
     @cached_property
     def _reads(self) -> ReadStatements:

@@ -36,23 +36,13 @@ KINDS = tuple(_SERVER_TIME)
 
 
 class Table(Enum):
-    """The tables."""
+    """The tables, with the primary key, and the column with the time from which a row may be purged."""
 
-    VERIFICATION = "verification"
-    PHONE = "phone"
-    COUNTER = "counter"
-    RESPONSE = "response"
-    CONVERSION = "conversion"
-
-
-#: By table: the primary key, and the column with the time from which a row may be purged.
-_KEYS = {
-    Table.VERIFICATION: ("id", "expires_at"),
-    Table.PHONE: ("tag", "ends_at"),
-    Table.COUNTER: ("name", "ends_at"),
-    Table.RESPONSE: ("name", "ends_at"),
-    Table.CONVERSION: ("route", "changed_at"),
-}
+    VERIFICATION = ("verification", "id", "expires_at")
+    PHONE = ("phone", "tag", "ends_at")
+    COUNTER = ("counter", "name", "ends_at")
+    RESPONSE = ("response", "name", "ends_at")
+    CONVERSION = ("conversion", "route", "changed_at")
 
 
 class Prepared:
@@ -128,8 +118,8 @@ class Tables:
 
     def parts(self, table: Table) -> tuple[str, str, str]:
         """Return the name of a table, its key, and the column with the time from which a row may be purged."""
-        name: str = getattr(self, table.value)
-        return name, *_KEYS[table]
+        field_name, key, expiry = table.value
+        return getattr(self, field_name), key, expiry
 
     def tallied(self, series: str) -> str:
         """Return an expression for the sum of a series of the tally at the time `at`."""

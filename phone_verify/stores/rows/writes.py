@@ -132,10 +132,11 @@ class WriteStatements:
         names = ("route", "sent", "verified", "changed_at")
         #: Sets the conversions of this `route`, in a step that excludes all others.
         self.put_conversion = t.prepared(t.upsert(Table.CONVERSION, names, [t.values(names)], names[1:]))
-        self._update, self._guarded_update = cache(self._update_statement), cache(self._guarded_statement)
-        self._tally = cache(self._tally_statement)
-        self._counters = cache(self._counter_statements)
-        self._purge = cache(self._purge_statements)
+        #: Writes these fields of `this` record.
+        self._update = cache(lambda names: t.prepared(self._update_text(names)))
+        self._tally = cache(lambda count: t.prepared(self._tally_text(count)))
+        self._guarded_update = cache(self._guarded_statement)
+        self._counters, self._purge = cache(self._counter_statements), cache(self._purge_statements)
 
     def _take_text(self) -> str:
         """Return a statement that inserts a place, or takes one that has ended; any other is left unchanged."""
@@ -206,10 +207,6 @@ class WriteStatements:
         t = self._tables
         return f"UPDATE {t.verification} SET {t.changes(names)}{source} WHERE id = %(this)s"
 
-    def _update_statement(self, names: tuple[str, ...]) -> Statement:
-        """Return the statement that writes these fields of `this` record."""
-        return self._tables.prepared(self._update_text(names))
-
     def _guarded_text(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> str:
         """Return a statement that writes these fields of `this` record and the counts of its phone, unless its version
         has changed, and on PostgreSQL `tallies` counters of the tally.
@@ -251,9 +248,6 @@ class WriteStatements:
             f"count = CASE WHEN {ended} THEN {t.new('count')} ELSE {t.counter}.count + {t.new('count')} END, "
             f"ends_at = CASE WHEN {ended} THEN {t.new('ends_at')} ELSE {t.counter}.ends_at END"
         )
-
-    def _tally_statement(self, count: int) -> Statement:
-        return self._tables.prepared(self._tally_text(count))
 
     def start(self, cursor: Any, phone: Phone, opened: Opened, at: datetime, before: datetime, *, purges: bool) -> bool:
         """Write the counts of a locked phone, its new record, and the ends of others; purge some
@@ -303,7 +297,7 @@ class WriteStatements:
             mine = f" AND tag <> {tag}" if table is Table.PHONE else ""
             # A literal, not a parameter: a plan that does not know how few rows are needed scans the whole table.
             purged = self._delete_text(table, self._old_text(table, str(most), mine))
-            parts.append(f"old_{table.value} AS ({purged})")
+            parts.append(f"old_{table.value[0]} AS ({purged})")
         start = f"{self._insert} SELECT {self._started} FROM held"
         return f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)"
 

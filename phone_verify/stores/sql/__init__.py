@@ -1,11 +1,8 @@
 """Verifications in an SQL database: an SQLite file, PostgreSQL, MariaDB or MySQL.
 
-A step locks the one row of its phone, which also holds the phone's few counters: a step reads and
-writes one row in addition to the record. On SQLite, which has one writer, `BEGIN IMMEDIATE` is the lock.
-
 SQLAlchemy Core provides the tables, dialects and connections. The statements are the texts of
 `rows`, which run on the DBAPI cursor: on SQLite, where a statement takes five microseconds,
-executing it as a construct would take fifty. Times are whole microseconds UTC, which every database stores exactly.
+executing it as a construct would take fifty.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import sqlalchemy as sa
 
@@ -131,19 +131,16 @@ _all: weakref.WeakSet[Connections] = weakref.WeakSet()
 _inherited: list[object] = []
 
 
-def _each(act: Callable[[Connections], None]) -> Callable[[], None]:
-    def act_on_each() -> None:
-        for connections in list(_all):
-            act(connections)
-
-    return act_on_each
+def _on_each(act: Callable[[Connections], None]) -> None:
+    for connections in list(_all):
+        act(connections)
 
 
 @cache
 def _watch_forks() -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=_each(Connections.before_fork),
-            after_in_parent=_each(Connections.after_fork_in_parent),
-            after_in_child=_each(Connections.after_fork_in_child),
+            before=partial(_on_each, Connections.before_fork),
+            after_in_parent=partial(_on_each, Connections.after_fork_in_parent),
+            after_in_child=partial(_on_each, Connections.after_fork_in_child),
         )

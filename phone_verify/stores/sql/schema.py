@@ -105,8 +105,23 @@ class Schema:
 
     @contextmanager
     def _changing(self) -> Iterator[sa.Connection]:
-        with _one_at_a_time, self._engine.connect() as connection, locked(connection):
-            yield connection
+        """Admit one process at a time, in a transaction if the database supports them for tables."""
+        name = self._engine.dialect.name
+        with _one_at_a_time, self._engine.connect() as connection:
+            if name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif name == "postgresql":
+                connection.exec_driver_sql("BEGIN")
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7046293817)")
+            elif not connection.exec_driver_sql(f"SELECT GET_LOCK('phone_verify tables', {2 * WAIT})").scalar():
+                raise StoreError("Timed out while another process was creating the tables")
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                connection.rollback()
+                if name in ("mysql", "mariadb"):
+                    connection.exec_driver_sql("SELECT RELEASE_LOCK('phone_verify tables')")
 
     def _upgrade(self, connection: sa.Connection, found: str | None) -> None:
         try:
@@ -121,23 +136,3 @@ class Schema:
             command.stamp(config, _FIRST)
         if found is None or found < self._tables.head:
             command.upgrade(config, self._tables.head)
-
-
-@contextmanager
-def locked(connection: sa.Connection) -> Iterator[None]:
-    """Admit one process at a time, in a transaction if the database supports them for tables."""
-    name = connection.dialect.name
-    if name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    elif name == "postgresql":
-        connection.exec_driver_sql("BEGIN")
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7046293817)")
-    elif not connection.exec_driver_sql(f"SELECT GET_LOCK('phone_verify tables', {2 * WAIT})").scalar():
-        raise StoreError("Timed out while another process was creating the tables")
-    try:
-        yield
-        connection.commit()
-    finally:
-        connection.rollback()
-        if name in ("mysql", "mariadb"):
-            connection.exec_driver_sql("SELECT RELEASE_LOCK('phone_verify tables')")
