@@ -241,7 +241,7 @@ def make_functions(using: str, verbosity: int = 1, stdout: Any = None, **_: Any)
             functions_of(connection).make(cursor)
     except Error as error:
         if verbosity:
-            why = in_words(error, type(error).__name__)
+            why = in_words(error)
             print(f"The database {using!r} gets no functions for phone_verify_django ({why}). {HINT}", file=stdout)
 
 

@@ -310,6 +310,6 @@ def _translate_errors() -> Iterator[None]:
 
 
 def name_of(error: Error) -> str:
-    """Describe a database error, without its text: in words, or by its type and code."""
+    """Describe an error of Django's database by `in_words`."""
     code = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
-    return in_words(error, f"{type(error).__name__} {code}" if code else type(error).__name__, makes_tables=MIGRATE)
+    return in_words(error, code, makes_tables=MIGRATE)

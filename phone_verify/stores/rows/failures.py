@@ -31,8 +31,8 @@ _PHRASES: Sequence[tuple[str, str]] = (
 )  # fmt: skip
 
 
-def in_words(error: BaseException, otherwise: str, *, makes_tables: str = "") -> str:
-    """Describe an error of a database driver; return `otherwise` for one without a known phrase.
+def in_words(error: BaseException, code: object = None, *, makes_tables: str = "") -> str:
+    """Describe an error of a database driver, without its text: in words, or by its type and code.
 
     `makes_tables` is the command that creates and upgrades the tables, named if they are missing or
     old.
@@ -42,4 +42,4 @@ def in_words(error: BaseException, otherwise: str, *, makes_tables: str = "") ->
         if found := re.search(pattern, text):
             hint = f"; run: {makes_tables}" if makes_tables and phrase in (_NO_TABLE, _NO_COLUMN) else ""
             return phrase.format(*found.groups()) + hint
-    return otherwise
+    return f"{type(error).__name__} {code}" if code else type(error).__name__

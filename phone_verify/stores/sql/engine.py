@@ -152,9 +152,6 @@ def code_of(error: BaseException) -> object:
 
 
 def name_of(error: BaseException, *, makes_tables: str = "") -> str:
-    """Describe a database error, without its text: in words, or by its type and code."""
+    """Describe an error of the driver, or one of SQLAlchemy, by `in_words`."""
     cause = getattr(error, "orig", None) or error
-    code = code_of(cause)
-    return in_words(
-        cause, f"{type(cause).__name__} {code}" if code else type(cause).__name__, makes_tables=makes_tables
-    )
+    return in_words(cause, code_of(cause), makes_tables=makes_tables)
