@@ -15,7 +15,7 @@ from ..models import ConversionRow, CounterRow, PhoneRow, ResponseRow, Verificat
 
 #: For PostgreSQL: casts for JSON, which is passed as text, and for booleans, which are passed as 1 or 0.
 _CASTS = {"JSONField": "::jsonb", "BooleanField": "::integer::boolean"}
-#: The models of the store's tables.
+#: The models of the store's tables, in the order of `Table`.
 MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow, ConversionRow)
 
 
@@ -32,16 +32,9 @@ def row_tables(connection: BaseDatabaseWrapper, as_function: AsFunction | None =
         )
     fields = [field for model in MODELS for field in model._meta.get_fields()] if kind == "postgresql" else []
     casts = {field.name: cast for field in fields if (cast := _CASTS.get(field.get_internal_type()))}
-    verification, phone, counter, response, conversion = (
-        connection.ops.quote_name(model._meta.db_table) for model in MODELS
-    )
     return Tables(
         kind,
-        verification=verification,
-        phone=phone,
-        counter=counter,
-        response=response,
-        conversion=conversion,
+        *[connection.ops.quote_name(model._meta.db_table) for model in MODELS],
         placeholder="%s",
         numbered=False,
         tagged=True,

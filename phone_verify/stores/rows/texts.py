@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -68,12 +68,13 @@ class Tables:
 
     #: One of `KINDS`.
     kind: str
-    #: The names, quoted if necessary.
+    #: The names, quoted if necessary, in the order of `Table`.
     verification: str
     phone: str
     counter: str
     response: str
     conversion: str
+    _: KW_ONLY
     #: What the driver takes in place of a value; None for a driver that takes values by name, as `%(tag)s`.
     placeholder: str | None
     #: Whether a phone has a column `version`, in which each step writes a new number. PostgreSQL has a version of each

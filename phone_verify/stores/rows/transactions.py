@@ -151,7 +151,11 @@ class Transaction:
     def record(self, id: str) -> Read:
         """Read a record and its phone, and the time; in a transaction both are locked."""
         if self._by_memory:
-            return self._remembered(id)
+            start, at = self._memory.start(id), self._remembered_time()
+            if start is None:
+                raise ConcurrentUpdate
+            record, phone = start
+            return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
         row = self._record(id, self._reads.record, self._reads.held_record)
         return self._read(id, row)
 
@@ -188,13 +192,6 @@ class Transaction:
         at = self.time(values[READ_AT])
         phone = Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
         return record_of(values, at, phone), phone, at
-
-    def _remembered(self, id: str) -> tuple[Verification, Phone, datetime]:
-        start, at = self._memory.start(id), self._remembered_time()
-        if start is None:
-            raise ConcurrentUpdate
-        record, phone = start
-        return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
 
     def _remembered_time(self) -> datetime:
         at = self._now or self._memory.time()

@@ -216,7 +216,7 @@ class RowStore:
             failures = record.failures if record is not None else None
             spent = lifecycle.spend(record, binding, digests, length, failures, limits, answering, address, tally, at)
             if isinstance(spent, Spent):
-                self._answer(tx, phone, spent, answering, at, spends=True)
+                self._answer(tx, phone, spent, answering, at)
             return spent
 
         # Locked before the comparison: an answer that was compared and then lost to a concurrent
@@ -267,7 +267,7 @@ class RowStore:
             failures = record.failures if record is not None else None
             judged = lifecycle.resolve_check(record, right, generation, failures, answering, address, at)
             if judged is not None:
-                self._answer(tx, phone, judged, answering, at, spends=False)
+                self._answer(tx, phone, judged, answering, at)
             return judged
 
         return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
@@ -446,14 +446,7 @@ class RowStore:
         return self._transactions.run(step, now)
 
     def _answer(
-        self,
-        tx: Transaction,
-        phone: Phone,
-        answer: Spent | ResolvedCheck,
-        answering: Answering,
-        at: datetime,
-        *,
-        spends: bool,
+        self, tx: Transaction, phone: Phone, answer: Spent | ResolvedCheck, answering: Answering, at: datetime
     ) -> None:
         """Write the effects of an answer."""
         record = answer.record
@@ -463,7 +456,7 @@ class RowStore:
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and tx.alone and not self._writes.at_once:
             raise ConcurrentUpdate  # only PostgreSQL writes all of it in one statement
-        names = (*ANSWERED, "attempts_left") if spends else ANSWERED
+        names = (*ANSWERED, "attempts_left") if isinstance(answer, Spent) else ANSWERED
         tx.write(self._writes.update, names, phone, record, at, tally)
 
     def _write_phone(self, tx: Transaction, phone: Phone, at: datetime) -> None:

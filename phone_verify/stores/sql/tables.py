@@ -144,11 +144,7 @@ def row_tables(dialect: sa.Dialect) -> Tables:
         )
     return Tables(
         kind,
-        verification=VERIFICATION.name,
-        phone=PHONE.name,
-        counter=COUNTER.name,
-        response=RESPONSE.name,
-        conversion=CONVERSION.name,
+        *[table.name for table in (VERIFICATION, PHONE, COUNTER, RESPONSE, CONVERSION)],
         placeholder=_PLACEHOLDERS[dialect.paramstyle],
         numbered=True,
         tagged=False,
