@@ -19,48 +19,41 @@ def _text(length: int) -> sa.String:
 def upgrade() -> None:
     op.create_table(
         "phone_verify_conversion",
-        sa.Column("route", _text(100), nullable=False),
+        sa.Column("route", _text(100), primary_key=True),
         sa.Column("sent", sa.Double(), nullable=False),
         sa.Column("verified", sa.Double(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("route"),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "phone_verify_counter",
-        sa.Column("name", _text(100), nullable=False),
+        sa.Column("name", _text(100), primary_key=True),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("ends_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False, index=True),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_phone_verify_counter_ends_at"), "phone_verify_counter", ["ends_at"], unique=False)
     op.create_table(
         "phone_verify_phone",
-        sa.Column("tag", _text(22), nullable=False),
+        sa.Column("tag", _text(22), primary_key=True),
         sa.Column("windows", sa.Text(), nullable=False),
         sa.Column("failures", sa.Text(), nullable=False),
-        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False, index=True),
         sa.Column("version", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("tag"),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_phone_verify_phone_ends_at"), "phone_verify_phone", ["ends_at"], unique=False)
     op.create_table(
         "phone_verify_response",
-        sa.Column("name", _text(44), nullable=False),
+        sa.Column("name", _text(44), primary_key=True),
         sa.Column("holder", _text(22), nullable=False),
         sa.Column("request", _text(22), nullable=False),
         sa.Column("tag", _text(22), nullable=False),
         sa.Column("response", sa.Text(), nullable=True),
-        sa.Column("ends_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False, index=True),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_phone_verify_response_ends_at"), "phone_verify_response", ["ends_at"], unique=False)
     op.create_table(
         "phone_verify_verification",
-        sa.Column("id", _text(44), nullable=False),
+        sa.Column("id", _text(44), primary_key=True),
         sa.Column("phone", _text(20), nullable=False),
         sa.Column("purpose", _text(32), nullable=False),
         sa.Column("service", _text(32), nullable=False),
@@ -78,7 +71,7 @@ def upgrade() -> None:
         sa.Column("sends", sa.Integer(), nullable=False),
         sa.Column("locale", _text(64), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False, index=True),
         sa.Column("resend_at", sa.BigInteger(), nullable=False),
         sa.Column("reference", _text(255), nullable=True),
         sa.Column("line", _text(20), nullable=True),
@@ -108,9 +101,5 @@ def upgrade() -> None:
         sa.Column("channels", _text(64), server_default="", nullable=False),
         sa.Column("other_caller_at", sa.BigInteger(), nullable=True),
         sa.Column("attestation", _text(1), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
-    )
-    op.create_index(
-        op.f("ix_phone_verify_verification_expires_at"), "phone_verify_verification", ["expires_at"], unique=False
     )
