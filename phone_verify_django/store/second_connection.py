@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -165,9 +165,7 @@ def _place(connection: BaseDatabaseWrapper) -> Any:
         names, statement = [], "SELECT CURRENT_ROLE(), DATABASE()"
     else:
         return ()
-    with connection.cursor() as cursor:
-        cursor.execute(statement, names)
-        return cursor.fetchone()
+    return _row(connection, statement, names)
 
 
 def _session(connection: BaseDatabaseWrapper) -> Any:
@@ -175,8 +173,12 @@ def _session(connection: BaseDatabaseWrapper) -> Any:
     statement = "SELECT DATABASE()"
     if connection.vendor == "postgresql":
         statement = "SELECT current_setting('role'), current_setting('search_path')"
+    return _row(connection, statement)
+
+
+def _row(connection: BaseDatabaseWrapper, statement: str, values: Sequence[str] = ()) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, values)
         return cursor.fetchone()
 
 
@@ -205,12 +207,7 @@ def _limit_waits(connection: Any) -> None:
     def get_new_connection(parameters: Any) -> Any:
         raw = connect(parameters)
         if wait := getattr(raw, "wait", None):
-
-            def give_up() -> NoReturn:
-                raw.close()
-                raise error("the server timed out")
-
-            raw.wait = lambda gen, *more, **named: wait(bounded(gen, _RESPONSE_TIMEOUT, give_up), *more, **named)
+            raw.wait = lambda gen, *more, **named: wait(bounded(gen, _RESPONSE_TIMEOUT, raw, error), *more, **named)
         return raw
 
     vars(connection)["get_new_connection"] = get_new_connection

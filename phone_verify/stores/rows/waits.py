@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Generator
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Generator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def bounded(gen: Generator[Any, Any, T], limit: float, give_up: Callable[[], NoReturn]) -> Generator[Any, Any, T]:
+def bounded(
+    gen: Generator[Any, Any, T], limit: float, connection: Any, error: type[Exception]
+) -> Generator[Any, Any, T]:
     """Run a generator of psycopg, which waits for the server, for at most `limit` seconds.
 
-    After that `give_up` is called, which closes the connection and raises.
+    After that the connection is closed, and the error is raised.
     """
     deadline = time.monotonic() + limit
     try:
@@ -22,7 +24,8 @@ def bounded(gen: Generator[Any, Any, T], limit: float, give_up: Callable[[], NoR
             # Returns several times a second even if nothing is ready.
             ready = yield wanted
             if not ready and time.monotonic() >= deadline:
-                give_up()
+                connection.close()
+                raise error("the server timed out")
             wanted = gen.send(ready)
     except StopIteration as stop:
         result: T = stop.value

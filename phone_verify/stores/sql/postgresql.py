@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -27,11 +27,7 @@ class Connection(psycopg.Connection[Any]):
     pooled: bool = False
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        return super().wait(bounded(gen, self.patience, self._give_up), *arguments, **named)
-
-    def _give_up(self) -> NoReturn:
-        self.close()
-        raise psycopg.OperationalError("the server timed out")
+        return super().wait(bounded(gen, self.patience, self, psycopg.OperationalError), *arguments, **named)
 
 
 class Connector:
