@@ -108,7 +108,7 @@ WITH held AS (
     LATERAL (SELECT COALESCE((SELECT c.count FROM {counter} AS c
       WHERE c.name = %(address)s AND c.ends_at > read_at), 0) AS given OFFSET 0) AS a
   WHERE created_at - {CLOCK_SLACK // MICROSECOND} <= read_at AND read_at < expires_at
-    AND (failed IS NULL OR jsonb_array_length(failed) = 6 AND (failed ->> 5)::bigint <= read_at)
+    AND (failed IS NULL OR (failed ->> 5)::bigint <= read_at)
     AND failing + 1 < %(most_failures)s AND total + 1 < %(ceiling)s
     AND NOT (short AND failing >= %(short_failures)s AND read_at < (failed ->> 2)::bigint + {rest})
     AND NOT (trusted AND failures ? budget)

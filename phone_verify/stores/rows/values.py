@@ -15,7 +15,7 @@ from ... import limits
 from ...limits import Quota, TallyChange, Window
 from ...model import Channel, CodeSource, Failures, Request, Status, Verification
 from ...phone import Attestation, PhoneNumber
-from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
+from ...policy import SEND_WINDOW, TALLY_HOURS
 
 #: A record's fields, in order; `read_at` is not stored, the server's time is read in its place.
 _REQUEST = tuple(field.name for field in fields(Request))
@@ -189,16 +189,10 @@ class Phone:
 
 def failures_of(kept: Sequence[int]) -> Failures:
     """Return the failures under one key of a phone's row."""
-    if len(kept) == _OLD_FAILURES:
-        return Failures(kept[0], time_of(kept[1]) - SHORT_REST, time_of(kept[1]), kept[0])
     count, expires_at, last_at, total, locks, locked_until = kept
     return Failures(
         count, time_of(last_at), time_of(expires_at), total, locks, time_of(locked_until) if locked_until else None
     )
-
-
-#: Rows of an earlier version have a count and an end, an hour after the last wrong answer.
-_OLD_FAILURES = 2
 
 
 #: The counters of the tally: a row for each series and hour. No other counter has a name between
