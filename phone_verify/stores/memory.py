@@ -26,11 +26,11 @@ from ..limits import (
     Tally,
     Window,
     after_success,
+    all_counted,
     changed_by,
     decrement,
     first_hour_tallied,
     hour_of,
-    increment,
     refunded,
 )
 from ..lines import claimant, note_other_caller
@@ -53,7 +53,7 @@ class _Phone:
         self.records: dict[str, Verification] = {}
         self.windows: dict[str, Window] = {}
         self.failures: dict[str, Failures] = {}
-        #: When the last window and the last failure expire.
+        #: When the last window and the last failure expire, and the last record can be dropped.
         self.ends_at = _LONG_AGO
 
 
@@ -65,7 +65,7 @@ class _Taken(NamedTuple):
     ends_at: datetime
 
 
-Ends = TypeVar("Ends", Window, _Taken)
+Ends = TypeVar("Ends", Window, _Phone, _Taken)
 
 
 class MemoryStore:
@@ -105,12 +105,9 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             _drop_ended(self._old_counters, self._counters, len(quotas) + 1, now)
-            windows = []
-            for quota in quotas:
-                window = increment(self._counters.get(quota.key), quota, now)
-                if isinstance(window, Denied):
-                    return window
-                windows.append(window)
+            windows = all_counted([(quota, self._counters.get(quota.key)) for quota in quotas], now)
+            if isinstance(windows, Denied):
+                return windows
             for quota, window in zip(quotas, windows, strict=True):
                 if not quota.gate:
                     self._keep_counter(quota.key, window)
@@ -139,7 +136,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             self._drop_records(PURGE_PER_START, now)
-            self._drop_phones(PURGE_PER_START, now)
+            _drop_ended(self._old_phones, self._phones, PURGE_PER_START, now)
             phone = self._phones.get(opening.tag) or _Phone()
             opened = lifecycle.open(
                 opening,
@@ -155,7 +152,9 @@ class MemoryStore:
             self._count(phone, quotas, opened.windows)
             for record in (*opened.ended, opened.record):
                 phone.records[record.id] = record
-            self._old_records.append((opened.record.expires_at + self._keep, opened.record.id))
+            dropped_at = opened.record.expires_at + self._keep
+            phone.ends_at = max(phone.ends_at, dropped_at)
+            self._old_records.append((dropped_at, opened.record.id))
             return opened.record
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
@@ -358,7 +357,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             gone = self._drop_records(limit, now)
-            gone += self._drop_phones(limit - gone, now)
+            gone += _drop_ended(self._old_phones, self._phones, limit - gone, now)
             gone += _drop_ended(self._old_counters, self._counters, limit - gone, now)
             gone += _drop_ended(self._old_places, self._places, limit - gone, now)
             old = [route for route, each in self._conversions.items() if each.at + CONVERSIONS_KEPT <= now]
@@ -466,17 +465,6 @@ class MemoryStore:
             gone += 1
         return gone
 
-    def _drop_phones(self, limit: int, now: datetime) -> int:
-        gone = 0
-        while gone < limit and self._old_phones and self._old_phones[0][0] <= now:
-            tag = self._old_phones.popleft()[1]
-            phone = self._phones.get(tag)
-            # A phone that was used again since is in the queue again with its latest record.
-            if phone is not None and not phone.records and phone.ends_at <= now:
-                del self._phones[tag]
-                gone += 1
-        return gone
-
     def _holds(self, reservation: Reservation, now: datetime) -> bool:
         taken = self._places.get(reservation.names[0])
         return taken is not None and taken.place.holder == reservation.holder and taken.ends_at > now
@@ -492,7 +480,7 @@ def _drop_ended(queue: deque[tuple[datetime, str]], kept: dict[str, Ends], limit
     while gone < limit and queue and queue[0][0] <= now:
         key = queue.popleft()[1]
         found = kept.get(key)
-        # One that was renewed since is in the queue again.
+        # One that was renewed since is in the queue again, a phone with its latest record.
         if found is not None and found.ends_at <= now:
             del kept[key]
             gone += 1
