@@ -1,3 +1,1 @@
-"""Stores for verifications and counters. `base.py` defines the contract; every other module
-implements it.
-"""
+"""Stores for verifications and counters. `base.py` defines the contract, and the others implement it."""

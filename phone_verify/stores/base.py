@@ -39,9 +39,7 @@ RESERVED_FOR = timedelta(seconds=60)
 
 
 def checked_keep(keep: timedelta) -> timedelta:
-    """Return `keep`. Raises `ConfigurationError` if records would be removed before their proofs
-    expire.
-    """
+    """Return `keep`. Raises `ConfigurationError` if records would be removed before proofs expire."""
     if keep < PROOF_LIFE:
         raise ConfigurationError(
             f"keep must be {PROOF_LIFE.total_seconds():.0f} seconds or more, the lifetime of proofs"
@@ -83,8 +81,7 @@ class Store(Protocol):
     """A store of verifications and counters."""
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
-        """Count one send under each of these shared quotas: either all of them, or none, with the
-        earliest time to retry.
+        """Count one send under all of these shared quotas, or none, with the earliest time to retry.
 
         Gates among them are compared, not counted. Returns the end of each window, for `uncount`,
         and the site-wide tally of wrong answers.
@@ -96,9 +93,7 @@ class Store(Protocol):
         ...
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
-        """Undo what `open` or `reopen` counted for the phone of this record at that time (its
-        `read_at`).
-        """
+        """Undo what `open` or `reopen` counted for this record's phone at that time (its `read_at`)."""
         ...
 
     async def open(
@@ -154,8 +149,7 @@ class Store(Protocol):
         ...
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
-        """Close an open record and return True to exactly one caller. Closing as verified clears
-        the failures.
+        """Close an open record; return True to exactly one caller. Closing as verified clears the failures.
 
         If `generation` is given, only a record of that generation is closed, without a code and
         without a later order that waits for its receipt.
@@ -175,17 +169,14 @@ class Store(Protocol):
         ...
 
     async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
-        """Verify the one open claim that this call proves for the phone with this tag, or return
-        None.
+        """Verify the one open claim that this call proves for the phone with this tag; or return None.
 
         A call that could prove two claims proves neither.
         """
         ...
 
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
-        """Return the open claim that has this reference of this driver, for the phone with this
-        tag.
-        """
+        """Return the open claim of the phone with this tag that has this reference of this driver."""
         ...
 
     async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
@@ -201,9 +192,7 @@ class Store(Protocol):
         ...
 
     async def note_other_caller(self, id: str, now: datetime | None) -> bool:
-        """Note on an open claim that another phone has called its line: at most once every ten
-        seconds.
-        """
+        """Note on an open claim that another phone called its line: at most once every ten seconds."""
         ...
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
@@ -211,25 +200,21 @@ class Store(Protocol):
         ...
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
-        """Reserve the right to poll the provider about an open claim: at most once every three
-        seconds.
+        """Reserve a poll of the provider about an open claim: at most once every three seconds.
 
         `binding` is None for a webhook.
         """
         ...
 
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
-        """Invalidate the proof of a verified record and return the record: exactly once, within
-        five minutes.
+        """Invalidate the proof of a verified record and return it: exactly once, within five minutes.
 
         If the purpose is not a sign-in, only for the `subject` that started the verification.
         """
         ...
 
     async def unlock(self, tag: str, now: datetime | None) -> bool:
-        """Drop the wrong answers counted for the phone with this tag, and their lockouts; return
-        whether there were any.
-        """
+        """Drop the counted wrong answers and lockouts of the phone with this tag; return whether it had any."""
         ...
 
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
@@ -278,15 +263,11 @@ class Store(Protocol):
         ...
 
     async def purge(self, limit: int, now: datetime | None) -> int:
-        """Delete at most `limit` expired records, counters, places and conversions; return how many
-        were deleted.
-        """
+        """Delete at most `limit` expired records, counters, places and conversions; return how many."""
         ...
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        """Delete all data of the phone with this tag, including counters and responses; return the
-        number of deleted records.
-        """
+        """Delete all data of the phone with this tag, counters and responses too; return how many records."""
         ...
 
 

@@ -69,8 +69,7 @@ Ends = TypeVar("Ends", Window, _Phone, _Taken)
 
 
 class MemoryStore:
-    """A store for exactly one process: a second process would double every limit, so the store
-    refuses to work after a fork.
+    """A store for one process: a second one would double every limit, so it refuses to work after a fork.
 
     An adapter that detects several processes in another way calls `refuse`. Records are kept for
     `keep` after they expire.
@@ -94,9 +93,7 @@ class MemoryStore:
         self._old_places: deque[tuple[datetime, str]] = deque()
 
     def refuse(self, reason: str) -> None:
-        """Raise `StoreError` from now on: this store cannot keep its guarantees here. Logs `reason`
-        once.
-        """
+        """Raise `StoreError` from now on, since this store cannot keep its promises here. Logs `reason` once."""
         if self._refusal is None:
             self._refusal = reason
             log.error("the memory store is switched off: %s", reason)

@@ -73,8 +73,7 @@ class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step agai
 
 
 class StartCache:
-    """What this process knows about the server without a query: its time, and the starts it has
-    just written.
+    """What this process knows of the server without a query: its time, and starts it has just written.
 
     Correctness does not depend on it: a write from the cache succeeds only if the phone's row is
     unchanged.
@@ -127,9 +126,7 @@ class Transaction:
         self.holds = reads.server and not self.alone
 
     def time(self, server_time: int | None) -> datetime:
-        """Return the time of the step: the given one, the server's, or this process's if there is
-        no server.
-        """
+        """Return the time of the step: the given one, the server's, or without a server the process's."""
         if self._now is not None:
             return self._now
         if not self._server or server_time is None:

@@ -100,9 +100,7 @@ def _read_from(
 
 
 class Phone:
-    """A phone's row as read: the counts of its quotas and its failures. All None without a
-    row.
-    """
+    """A phone's row as read: the counts of its quotas and its failures. All None without a row."""
 
     def __init__(self, tag: str, row: Sequence[Any] = (None, None, None, None)) -> None:
         windows, failures, ends_at, version = row
@@ -207,9 +205,7 @@ def series_range(series: str) -> tuple[str, str]:
 
 
 def tally_rows(change: TallyChange | None, address: str | None, at: datetime) -> Sequence[tuple[str, int, int]]:
-    """Return what an answer changes: each counter's name, by how much, and when a new one ends; in
-    name order.
-    """
+    """Return what an answer changes, in name order: a counter's name, by how much, and the end of a new one."""
     if change is None:
         return ()
     hour = limits.hour_of(at)

@@ -1,6 +1,4 @@
-"""The store methods: each reads, calls `lifecycle`, and writes; the store's `TransactionRunner`
-makes that atomic.
-"""
+"""The store methods: each reads, calls `lifecycle`, and writes; a `TransactionRunner` makes that atomic."""
 
 from __future__ import annotations
 

@@ -185,9 +185,7 @@ class WriteStatements:
         *,
         durable: bool = True,
     ) -> bool:
-        """Write these fields of a record, the counts of its phone, and the tally; return False
-        after a concurrent update.
-        """
+        """Write these fields of a record, its phone's counts, and the tally; return False after a concurrent update."""
         values = stored_fields(record, names) | {"this": record.id}
         tallied = _tallied(tally, at) if tally else {}
         if self._guarded:

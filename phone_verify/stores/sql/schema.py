@@ -43,8 +43,7 @@ STORE_TABLES = TableSet(HEAD, VERSION_TABLE, PHONE.name, f"{__package__}:migrati
 def upgrade(url: str) -> tuple[str | None, str]:
     """Create or migrate the tables of a database; return the revisions before and after.
 
-    Raises `ConfigurationError` if the URL is not an SQL store's, `StoreError` if the database
-    fails.
+    Raises `ConfigurationError` if the URL is not an SQL store's, `StoreError` if the database fails.
     """
     return upgraded(engine_of(url), STORE_TABLES)
 
@@ -87,9 +86,7 @@ class Schema:
                 )
 
     def upgrade(self) -> str | None:
-        """Create or migrate the tables, and return the previous revision. Safe to call
-        concurrently.
-        """
+        """Create or migrate the tables; return the previous revision. Safe to call concurrently."""
         with self._changing() as connection:
             found = self.revision(connection)
             self._upgrade(connection, found)

@@ -52,11 +52,9 @@ class SqlStore(RowStore):
         create_tables: bool = True,
         makes_tables: str = _MAKES_TABLES,
     ) -> SqlStore:
-        """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or
-        `mysql://…`.
+        """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or `mysql://…`.
 
-        Raises `ConfigurationError` for any other URL, for SQLite without a file, and for a missing
-        package.
+        Raises `ConfigurationError` for any other URL, SQLite without a file, and a missing package.
         """
         engine = engine_of(url)
         store = cls(engine, keep=keep, create_tables=create_tables, makes_tables=makes_tables)
