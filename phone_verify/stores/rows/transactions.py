@@ -67,9 +67,7 @@ _MOST_STARTS = 1000
 
 
 class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step again
-    """Nothing was written, and the next mode must be tried: another step came between, the cache is
-    out of date, or an answer is not ordinary.
-    """
+    """Nothing was written: another step came between, the cache is out of date, or an answer is not ordinary."""
 
 
 class StartCache:
@@ -255,12 +253,13 @@ class Transaction:
         rows = self._reads.places(len(names))(self.cursor, **values, at=self.given_time()).fetchall()
         return {name: Place(holder, request, response, time_of(at)) for name, holder, request, response, at in rows}
 
-    def conversions(self, routes: Sequence[str]) -> tuple[dict[str, Conversion], datetime]:
-        """Read the conversions of these routes as they are stored, and the time."""
+    def conversions(self, routes: Sequence[str]) -> tuple[Sequence[Conversion], datetime]:
+        """Read the conversions of these routes as they are stored, zeros for those without one, and the time."""
         values = {f"name{n}": route for n, route in enumerate(routes)}
         rows = self._reads.conversions(len(routes))(self.cursor, **values, at=self.given_time()).fetchall()
         at = time_of(rows[0][4]) if rows else self.time(None)
-        return {route: Conversion(sent, verified, time_of(changed)) for route, sent, verified, changed, _ in rows}, at
+        found = {route: Conversion(sent, verified, time_of(changed)) for route, sent, verified, changed, _ in rows}
+        return [found.get(route) or Conversion(0.0, 0.0, at) for route in routes], at
 
     def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
         """Write the decision of the step. Raises `ConcurrentUpdate`."""

@@ -405,8 +405,8 @@ class RowStore:
                 tx.unclear = tx.wrote = True  # not repeated: it could count twice
                 add(tx.cursor, **added, at=tx.given_time())
                 return
-            found, at = tx.conversions([route])
-            new = found.get(route, Conversion(0.0, 0.0, at)).added(sent, verified, at)
+            (found,), at = tx.conversions([route])
+            new = found.added(sent, verified, at)
             values = {"sent": new.sent, "verified": new.verified, "changed_at": micros(new.at)}
             self._writes.put_conversion(tx.cursor, route=route, **values)
 
@@ -416,7 +416,7 @@ class RowStore:
         if not routes:
             return []
         found, at = self._transactions.run(lambda tx: tx.conversions(routes), now, Mode.READ_ONLY)
-        return [found.get(route, Conversion(0.0, 0.0, at)).decayed(at) for route in routes]
+        return [each.decayed(at) for each in found]
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
