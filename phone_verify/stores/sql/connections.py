@@ -82,12 +82,11 @@ class Connections:
         """
         if self._pid != os.getpid():
             self.after_fork_in_child()
-        if self.server or self._gate.acquire(timeout=_WAIT_TO_CLOSE):
+        if self._gate.acquire(timeout=_WAIT_TO_CLOSE):
             try:
                 self._close_all()
             finally:
-                if not self.server:
-                    self._gate.release()
+                self._gate.release()
 
     def _close_all(self) -> None:
         if self._kept is not None:

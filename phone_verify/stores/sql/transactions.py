@@ -93,17 +93,13 @@ class EngineTransactionRunner:
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
-        dialect = self.engine.dialect
-        if isinstance(error, dialect.loaded_dbapi.Error):
-            if dialect.is_disconnect(error, connection.dbapi_connection, None):
-                connection.invalidate(error)
-                self.engine.dispose()  # the server is gone for all of them
-                return not tx.unclear
-            if code_of(error) in DEADLOCKS:
-                connection.rollback()
-                return True
+        dialect, failure = self.engine.dialect, self.engine.dialect.loaded_dbapi.Error
+        if isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None):
+            connection.invalidate(error)
+            self.engine.dispose()  # the server is gone for all of them
+            return not tx.unclear
         try:
             connection.rollback()
-        except dialect.loaded_dbapi.Error as lost:
+        except failure as lost:
             connection.invalidate(lost)
-        return False
+        return isinstance(error, failure) and code_of(error) in DEADLOCKS
