@@ -12,27 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from .. import lifecycle
+from .. import limits as rules
 from ..codes import TAG_LENGTH
 from ..conversions import CONVERSIONS_KEPT, Conversion
 from ..errors import StoreError
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
-from ..limits import (
-    Answering,
-    Counted,
-    DenialReason,
-    Denied,
-    Limits,
-    Quota,
-    Tally,
-    Window,
-    after_success,
-    all_counted,
-    changed_by,
-    decrement,
-    first_hour_tallied,
-    hour_of,
-    refunded,
-)
+from ..limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window
 from ..lines import claimant, note_other_caller
 from ..model import Channel, Failures, IncomingCall, Status, Verification, with_changes
 from ..phone import PhoneNumber
@@ -102,7 +87,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             _drop_ended(self._old_counters, self._counters, len(quotas) + 1, now)
-            windows = all_counted([(quota, self._counters.get(quota.key)) for quota in quotas], now)
+            windows = rules.all_counted([(quota, self._counters.get(quota.key)) for quota in quotas], now)
             if isinstance(windows, Denied):
                 return windows
             for quota, window in zip(quotas, windows, strict=True):
@@ -114,7 +99,7 @@ class MemoryStore:
         self._begin(now)
         with self._lock:
             for quota, ends_at in zip(quotas, windows, strict=True):
-                window = decrement(self._counters.get(quota.key), ends_at)
+                window = rules.decrement(self._counters.get(quota.key), ends_at)
                 if window is not None and not quota.gate:
                     self._counters[quota.key] = window
 
@@ -123,7 +108,7 @@ class MemoryStore:
         with self._lock:
             phone, _ = self._find(id)
             for quota in quotas:
-                window = refunded(phone.windows.get(quota.key), quota, at)
+                window = rules.refunded(phone.windows.get(quota.key), quota, at)
                 if window is not None:
                     phone.windows[quota.key] = window
 
@@ -400,7 +385,7 @@ class MemoryStore:
             self._clear(phone, record)
 
     def _clear(self, phone: _Phone, record: Verification) -> None:
-        for key in after_success(record, phone.failures):
+        for key in rules.after_success(record, phone.failures):
             phone.failures.pop(key, None)
 
     def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
@@ -421,16 +406,16 @@ class MemoryStore:
             self._clear(phone, record)
         if change is None:
             return
-        hour, first = hour_of(now), first_hour_tallied(now)
+        hour, first = rules.hour_of(now), rules.first_hour_tallied(now)
         self._tally = {each: tally for each, tally in self._tally.items() if each >= first}
         old = self._tally.get(hour, Tally())
         self._tally[hour] = Tally(old.short + change.short, old.long + change.long, old.right + change.right)
         if answering.address and change.address:
-            window = changed_by(self._counters.get(answering.address), change.address, now)
+            window = rules.changed_by(self._counters.get(answering.address), change.address, now)
             self._keep_counter(answering.address, window)
 
     def _tally_at(self, now: datetime) -> Tally:
-        first = first_hour_tallied(now)
+        first = rules.first_hour_tallied(now)
         short = long = right = 0
         for hour, tally in self._tally.items():
             if hour >= first:
