@@ -317,6 +317,15 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
 
 
+def test_step_that_is_kept_from_writing_is_an_error(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a policy or a trigger of the site: no row is written, although no other step came between."""
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    monkeypatch.setattr(store._writes, "update", lambda *values, **options: False)
+    with pytest.raises(StoreError, match="kept a step from writing"):
+        run(store.settle(order.id, Status.CANCELLED, None))
+
+
 def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only PostgreSQL has asynchronous commits: they are for receipts without a line."""
     orders, lazy = [opening(), opening(plan=CALL)], []

@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...conversions import Conversion
+from ...errors import StoreError
 from ...limits import Denied, Tally, Window
 from ...model import Failures, Verification
 from ..base import Place
@@ -291,11 +292,14 @@ class TransactionRunner(Protocol):
 
 
 def run_with_fallback(once: Callable[[Run], T], mode: Mode) -> T:
-    """Return the result of the first run of this mode without a concurrent update."""
+    """Return the result of the first run of this mode without a concurrent update. Raises `StoreError`."""
     *tried, last = mode.value
     for run in tried:
         with suppress(ConcurrentUpdate):
             result = once(run)
             if run is not Run.FROM_CACHE or not isinstance(result, Denied):  # a denial must not rest on the cache
                 return result
-    return once(last)
+    try:
+        return once(last)
+    except ConcurrentUpdate:  # a trigger or a policy of the site has kept it from writing
+        raise StoreError("The store failed: the database kept a step from writing") from None
