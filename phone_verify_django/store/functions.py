@@ -12,13 +12,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import Error, ProgrammingError, connections, transaction
+from django.db import Error, InternalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.stores.rows.failures import in_words
@@ -51,12 +50,20 @@ HINT = (
 _SETTINGS = ("jit=off", "plan_cache_mode=force_generic_plan", "enable_seqscan=off")
 #: A connection calls functions after this many statements: before, its plans would cost more than they save.
 _USES = 20
-#: SQLSTATE of a function whose tables have columns of other types than its results.
-_CHANGED = "42804"
+#: SQLSTATEs that end the calls: the tables have columns of other types than the results, and a server takes no writes,
+#: as the one to which a proxy sends whatever begins with SELECT.
+_ENDING = {"42804", "25006"}
 #: These, and those of a function that does not exist and of one that the user may not run.
-_UNUSABLE = {_CHANGED, "42883", "42501"}
+_UNUSABLE = {*_ENDING, "42883", "42501"}
+#: Whether a table `other` is one of the same name and owner as `t`, in another schema.
+_ALIKE = (
+    "other.relname = t.relname AND other.oid <> t.oid AND other.relkind = 'r' AND other.relpersistence = 'p' "
+    "AND other.relowner = t.relowner"
+)
 #: The advisory lock of `make`: an arbitrary number.
 _LOCK = 7_236_049_158
+#: How long it waits for this lock, which any user of the database can take.
+_WAIT = "5s"
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Function:
 
 
 class FunctionMissing(ProgrammingError):  # noqa: N818 - the caller runs the step again
-    """A function could not be called, and nothing was done. The caller repeats the step, by texts if it is gone."""
+    """No function could be called, and nothing was done. The caller repeats the step, by texts if they are gone."""
 
 
 class Functions:
@@ -100,11 +107,11 @@ class Functions:
                 return plain(cursor, *values, **named)
             try:
                 return call(cursor, *values, **named)
-            except ProgrammingError as error:
+            except (ProgrammingError, InternalError) as error:
                 if sqlstate(error) not in _UNUSABLE:
                     raise
                 self._found = None
-                if sqlstate(error) == _CHANGED:
+                if sqlstate(error) in _ENDING:
                     self._tell(found=False)
                 raise FunctionMissing(*error.args) from error.__cause__
 
@@ -119,7 +126,11 @@ class Functions:
 
     def _are_found(self, cursor: Any) -> bool:
         if self._found is None:
-            self._tell(found=not self.missing(cursor))
+            try:
+                self._tell(found=not self.missing(cursor))
+            except ProgrammingError as error:  # the user may not read the catalogue; this ends a transaction
+                self._tell(found=False)
+                raise FunctionMissing(*error.args) from error.__cause__
         return bool(self._found)
 
     def _tell(self, *, found: bool) -> None:
@@ -150,20 +161,26 @@ class Functions:
 
         If several schemas have the store's tables, all are dropped; and without tables, those in the current schema.
         """
+        cursor.execute(f"SET LOCAL lock_timeout = '{_WAIT}'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])  # several processes may migrate at once
         schema, several = self.place(cursor)
         wanted = self._all if schema and not several else []
         missing = self.missing(cursor) if wanted else []
         kept = [each.signature for each in wanted if each not in missing]
         cursor.execute(
-            "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ %s AND pg_has_role(proowner, 'USAGE') "
+            "SELECT oid::regprocedure::text, oid FROM pg_proc WHERE proname ~ %s AND pg_has_role(proowner, 'USAGE') "
             "AND oid <> ALL (SELECT to_regprocedure(kept) FROM unnest(%s::text[]) AS kept) "
-            "AND (%s OR pronamespace = to_regnamespace(COALESCE(%s, quote_ident(current_schema()))))",
-            [_NAMES, kept, several, schema],
+            "AND (pronamespace = to_regnamespace(COALESCE(%s, quote_ident(current_schema()))) OR pronamespace IN "
+            f"(SELECT other.relnamespace FROM pg_class AS t JOIN pg_class AS other ON {_ALIKE} "
+            "WHERE t.oid = to_regclass(%s)))",
+            [_NAMES, kept, schema, self._tables[0]],
         )
-        for (signature,) in cursor.fetchall():
-            with suppress(Error), transaction.atomic(using=self._alias):  # something of the site may depend on it
-                cursor.execute(f"DROP FUNCTION {signature}")
+        for signature, number in cursor.fetchall():
+            try:
+                with transaction.atomic(using=self._alias):
+                    cursor.execute(f"DROP FUNCTION {signature}")
+            except Error:  # a view of any user may depend on it; renamed, it is called no more either
+                cursor.execute(f"ALTER FUNCTION {signature} RENAME TO {_PREFIX}dropped_{number}")
         for function in missing:
             cursor.execute(f"CREATE FUNCTION {schema}.{function.definition}")
 
@@ -172,9 +189,7 @@ class Functions:
         in another schema: a session would keep plans for each.
         """
         cursor.execute(
-            "SELECT t.relnamespace::regnamespace::text, EXISTS (SELECT 1 FROM pg_class AS other "
-            "WHERE other.relname = t.relname AND other.oid <> t.oid AND other.relkind = 'r' "
-            "AND other.relpersistence = 'p' AND other.relowner = t.relowner) "
+            f"SELECT t.relnamespace::regnamespace::text, EXISTS (SELECT 1 FROM pg_class AS other WHERE {_ALIKE}) "
             "FROM pg_class AS t WHERE t.oid = to_regclass(%s)",
             self._tables[:1],
         )

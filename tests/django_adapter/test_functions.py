@@ -122,7 +122,7 @@ def test_migrate_makes_the_functions_once(django_db_blocker: Any) -> None:
         made = full_names()
         with statements() as noted:
             functions.make_functions(alias)
-        assert len(noted) == 4, "it looks, and changes nothing"
+        assert len(noted) == 5, "it looks, and changes nothing"
         call_command("migrate", "phone_verify_django", "zero", database=alias, verbosity=0)
         assert names() == []
         call_command("migrate", database=alias, verbosity=0)
@@ -420,14 +420,89 @@ def test_right_that_a_step_lacks_does_not_end_the_functions(alias: str) -> None:
     assert noted == ["text", "count", "start", "attach", "spend"], "it looks once more"
 
 
-def test_view_on_an_old_function_keeps_it(alias: str) -> None:
+def test_function_on_which_a_view_depends_is_renamed(alias: str) -> None:
+    """Any user may make such a view, of a temporary schema: it must not keep stale functions in use."""
     old = f"phone_verify_spend_{'0' * 16}"
     execute(f"CREATE FUNCTION {old}() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
     execute(f"CREATE VIEW of_the_site AS SELECT {old}() AS one")
-    drop(but="0" * 16)
     functions.make_functions(alias)
-    assert names() == [*EVERY[:3], "spend", *EVERY[3:]]
-    execute("DROP VIEW of_the_site")
+    assert names() == EVERY
+    execute("DROP VIEW of_the_site", f"DROP FUNCTION {renamed()[0]}")
+
+
+def renamed() -> list[str]:
+    with connections["own"].cursor() as cursor:
+        cursor.execute("SELECT proname FROM pg_proc WHERE proname ~ '^phone_verify_dropped_[0-9]+$'")
+        return [name for (name,) in cursor.fetchall()]
+
+
+def test_view_keeps_no_functions_of_several_schemas(django_db_blocker: Any) -> None:
+    with servers.database("postgresql") as url, registered("own", settings_of(url), django_db_blocker) as alias:
+        make_tables(alias)
+        store = OrmStore(using=alias)
+        execute("CREATE SCHEMA two", "SET search_path TO two, public")
+        cycle(store)
+        execute("CREATE SCHEMA views")
+        with connections[alias].cursor() as cursor:
+            cursor.execute(
+                "SELECT proname, oidvectortypes(proargtypes) FROM pg_proc WHERE proname = ANY(%s)", [list(full_names())]
+            )
+            for name, types in cursor.fetchall():
+                values = ", ".join(f"NULL::{kind}" for kind in types.split(", "))
+                cursor.execute(f"CREATE VIEW views.{name} AS SELECT * FROM public.{name}({values})")
+            cursor.execute("SET search_path TO two")
+        make_tables(alias)
+        execute("SET search_path TO two, public")
+        assert (names(), len(renamed())) == ([], len(EVERY))
+        assert cycle(store) is AttemptResult.RIGHT
+        execute("SET search_path TO two")
+        assert VerificationRow.objects.using(alias).count() == 1
+
+
+def test_user_who_may_not_read_the_catalogue(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute("DROP ROLE IF EXISTS phone_verify_reader", "CREATE ROLE phone_verify_reader")
+    execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO phone_verify_reader")
+    execute("REVOKE SELECT ON pg_proc FROM PUBLIC", "SET ROLE phone_verify_reader")
+    try:
+        assert [cycle(OrmStore(using=alias)) for _ in range(2)] == [AttemptResult.RIGHT] * 2
+        monkeypatch.setattr(verbs, "Mode", always_locked())
+        assert cycle(OrmStore(using=alias)) is AttemptResult.RIGHT
+    finally:
+        execute("RESET ROLE", "GRANT SELECT ON pg_proc TO PUBLIC")
+        execute("DROP OWNED BY phone_verify_reader", "DROP ROLE phone_verify_reader")
+
+
+def test_server_that_takes_no_writes_from_a_call(alias: str) -> None:
+    """As behind a proxy that sends whatever begins with SELECT to a replica."""
+    store = OrmStore(using=alias)
+    cycle(store)
+
+    def send(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
+        if not CALL.match(sql):
+            return execute(sql, params, many, context)
+        execute("SET default_transaction_read_only = on", None, False, context)
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            execute("SET default_transaction_read_only = off", None, False, context)
+
+    with statements() as noted, connections[alias].execute_wrapper(send):
+        assert cycle(store, WRONG) is AttemptResult.WRONG
+        assert cycle(store) is AttemptResult.RIGHT
+    assert [each for each in noted if each != "text"] == ["count"]
+    assert CounterRow.objects.using(alias).get(name="total").count == 3
+
+
+def test_migrate_does_not_wait_for_another_user_s_lock(
+    alias: str, database: str, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "_WAIT", "50ms")
+    drop()
+    with registered("another", settings_of(database), django_db_blocker), connections["another"].cursor() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [functions._LOCK])
+        said = io.StringIO()
+        functions.make_functions(alias, stdout=said)
+    assert "gets no functions for phone_verify_django (timed out)" in said.getvalue()
     functions.make_functions(alias)
     assert names() == EVERY
 
@@ -477,6 +552,27 @@ def test_tables_of_others_with_the_same_name_do_not_count(alias: str) -> None:
     try:
         functions.make_functions(alias)
         assert names() == EVERY
+    finally:
+        execute("DROP SCHEMA backup CASCADE", "DROP OWNED BY phone_verify_other", "DROP ROLE phone_verify_other")
+
+
+def test_functions_beside_tables_of_another_owner_stay(alias: str) -> None:
+    """A superuser migrates one of two sites in a database, which has a copy of its tables."""
+    theirs = f"phone_verify_spend_{'0' * 16}"
+    execute(
+        "DROP ROLE IF EXISTS phone_verify_other",
+        "CREATE ROLE phone_verify_other",
+        "CREATE SCHEMA of_other AUTHORIZATION phone_verify_other",
+        "SET ROLE phone_verify_other",
+        "CREATE TABLE of_other.phone_verify_django_verificationrow ()",
+        f"CREATE FUNCTION of_other.{theirs}() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "RESET ROLE",
+        "CREATE SCHEMA backup",
+        "CREATE TABLE backup.phone_verify_django_verificationrow ()",
+    )
+    try:
+        functions.make_functions(alias)
+        assert full_names() == {theirs}
     finally:
         execute("DROP SCHEMA backup CASCADE", "DROP OWNED BY phone_verify_other", "DROP ROLE phone_verify_other")
 
