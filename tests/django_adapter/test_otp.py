@@ -333,8 +333,8 @@ def test_locked_short_codes_request_no_call(device: PhoneDevice, network: Networ
     body = {"response": {"msg": {"err_code": "0"}, "data": {"id": 1, "code": "3563"}}}
     network.transport.answers.append(HttpResponse(200, {}, json.dumps(body).encode()))
     rested(device).generate_challenge()
-    in_an_hour = int((network.clock().timestamp() + 3600) * 1_000_000)
-    PhoneRow.objects.update(failures={"second_factor": [10, in_an_hour]})
+    now = int(network.clock().timestamp() * 1_000_000)
+    PhoneRow.objects.update(failures={"second_factor": [10, now + 3_600_000_000, now, 10, 0, 0]})
     network.clock.move(60)
     with pytest.raises(ChallengeError, match="available for this number"):
         rested(device).generate_challenge()
