@@ -263,11 +263,14 @@ class Transaction:
         return [found.get(route) or Conversion(0.0, 0.0, at) for route in routes], at
 
     def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
-        """Write the decision of the step. Raises `ConcurrentUpdate`."""
+        """Write the decision of the step. Raises `ConcurrentUpdate`, or `StoreError` if the rows are locked."""
         self.wrote = True
         self.unclear = self.alone  # then this is also the commit
-        if not write(self.cursor, *values, **options):
+        if write(self.cursor, *values, **options):
+            return
+        if self.alone:
             raise ConcurrentUpdate
+        raise StoreError("The store failed: a trigger or a policy of the database kept a step from writing")
 
     def remember(self, record: Verification, phone: Phone) -> None:
         """Keep what was written, for the step that follows, if its version is known."""
@@ -292,14 +295,11 @@ class TransactionRunner(Protocol):
 
 
 def run_with_fallback(once: Callable[[Run], T], mode: Mode) -> T:
-    """Return the result of the first run of this mode without a concurrent update. Raises `StoreError`."""
+    """Return the result of the first run of this mode without a concurrent update."""
     *tried, last = mode.value
     for run in tried:
         with suppress(ConcurrentUpdate):
             result = once(run)
             if run is not Run.FROM_CACHE or not isinstance(result, Denied):  # a denial must not rest on the cache
                 return result
-    try:
-        return once(last)
-    except ConcurrentUpdate:  # a trigger or a policy of the site has kept it from writing
-        raise StoreError("The store failed: the database kept a step from writing") from None
+    return once(last)

@@ -169,11 +169,12 @@ class RowStore:
             if not (limits.closes_short(counted.tally) or limits.lengthens(counted.tally)):
                 opened = run(*self._opening(opening, quotas, limits, read))
             if isinstance(opened, Denied):
+                # In one transaction too: inside a block of the caller nothing is rolled back.
                 run(partial(self._uncount, shared, counted.windows), Mode.LOCKED)
                 return opened
             return counted, opened
 
-        if self._writes.one_writer:  # inside a block of the caller nothing is rolled back
+        if self._writes.one_writer:
             return self._transactions.run(lambda tx: both(lambda step, _: step(tx)), now)
         # Two transactions: in one, all starts would wait for each other's flush at the site's counter.
         return both(lambda step, mode: self._transactions.run(step, now, mode))
