@@ -62,7 +62,7 @@ _ALIKE = (
 )
 #: The advisory lock of `make`: an arbitrary number.
 _LOCK = 7_236_049_158
-#: How long it waits for this lock, which any user of the database can take.
+#: How long `make` waits for any lock. Every user of the database can take the advisory one.
 _WAIT = "5s"
 
 
@@ -160,6 +160,7 @@ class Functions:
         """Create those that are missing, and drop those of other versions, which then run their texts.
 
         If several schemas have the store's tables, all are dropped; and without tables, those in the current schema.
+        One that cannot be dropped is renamed. Raises `Error` if a lock is not free in time, or a right is missing.
         """
         cursor.execute(f"SET LOCAL lock_timeout = '{_WAIT}'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])  # several processes may migrate at once
