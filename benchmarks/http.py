@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
 
@@ -22,7 +21,7 @@ from phone_verify.codes import Keyring
 from phone_verify.phone import PhoneNumber
 
 from .measure import Figure, in_turn
-from .processes import await_port, free_port
+from .processes import Server, gunicorn
 from .servers import Servers
 from .sites import KEY, number
 
@@ -98,31 +97,13 @@ def right_code(begun: dict[str, str], phone: PhoneNumber) -> str:
     return _KEYRING.derive(_KEYRING.key_id, begun["id"], phone, "login", 1, 6)
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running site: its port, and the process that starts its workers."""
-
-    port: int
-    pid: int
-
-
 @contextmanager
 def serving(framework: str, database: str, *, store: str = "", workers: int = 1, threads: int = 2) -> Iterator[Server]:
     """Serve a site by gunicorn, over the database or another store."""
-    port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
     env |= {"BENCHMARK_DATABASE": database, "BENCHMARK_STORE": store}
     module = f"benchmarks.bare_{framework}"
     subprocess.run([sys.executable, "-c", f"import {module}"], env={**env, "BENCHMARK_PREPARE": "1"}, check=True)
-    command = [sys.executable, "-m", "gunicorn", f"{module}:application", "--bind", f"127.0.0.1:{port}",
-               "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads), "--keep-alive", "60",
-               "--log-level", "critical", "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
     # The console driver prints each message.
-    with open(os.devnull, "w") as nowhere:
-        server = subprocess.Popen(command, env=env, stderr=nowhere)
-        try:
-            await_port(port)
-            yield Server(port, server.pid)
-        finally:
-            server.terminate()
-            server.wait()
+    with gunicorn(sys.executable, module, env, workers, threads) as server:
+        yield server

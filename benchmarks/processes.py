@@ -4,8 +4,39 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running site: its port, and the process that starts its workers."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def gunicorn(
+    python: str | Path, module: str, env: Mapping[str, str], workers: int, threads: int, folder: Path | None = None
+) -> Iterator[Server]:
+    """Serve the `application` of a module, found from this folder, without what the site prints."""
+    port = free_port()
+    command = [python, "-m", "gunicorn", f"{module}:application", "--bind", f"127.0.0.1:{port}",
+               "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads), "--keep-alive", "60",
+               "--log-level", "critical", "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
+    with open(os.devnull, "w") as nowhere:
+        server = subprocess.Popen(command, cwd=folder, env=env, stderr=nowhere)
+        try:
+            await_port(port)
+            yield Server(port, server.pid)
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def free_port() -> int:
