@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar
 
 from .. import lifecycle
@@ -70,12 +71,12 @@ class MemoryStore:
         self._tally: dict[int, Tally] = {}  # one entry per hour
         self._places: dict[str, _Taken] = {}
         self._conversions: dict[str, Conversion] = {}
-        # Expiry queue: what can be dropped, and from when. Lifetimes and windows differ little, so
-        # insertion order is close enough.
+        # What can be dropped, and from when. Lifetimes of records differ little, so their insertion order is close
+        # enough. The others are heaps: a counter or a lockout may last for years.
         self._old_records: deque[tuple[datetime, str]] = deque()
-        self._old_phones: deque[tuple[datetime, str]] = deque()
-        self._old_counters: deque[tuple[datetime, str]] = deque()
-        self._old_places: deque[tuple[datetime, str]] = deque()
+        self._old_phones: list[tuple[datetime, str]] = []
+        self._old_counters: list[tuple[datetime, str]] = []
+        self._old_places: list[tuple[datetime, str]] = []
 
     def refuse(self, reason: str) -> None:
         """Raise `StoreError` from now on, since this store cannot keep its promises here. Logs `reason` once."""
@@ -431,7 +432,7 @@ class MemoryStore:
     def _keep_counter(self, key: str, window: Window) -> None:
         old = self._counters.get(key)
         if old is None or old.ends_at != window.ends_at:
-            self._old_counters.append((window.ends_at, key))
+            heappush(self._old_counters, (window.ends_at, key))
         self._counters[key] = window
 
     def _drop_records(self, limit: int, now: datetime) -> int:
@@ -443,7 +444,7 @@ class MemoryStore:
             if phone is None or phone.records.pop(id, None) is None:
                 continue  # its record was erased
             if not phone.records:
-                self._old_phones.append((phone.ends_at, tag))
+                heappush(self._old_phones, (phone.ends_at, tag))
             gone += 1
         return gone
 
@@ -453,16 +454,16 @@ class MemoryStore:
 
     def _take(self, name: str, taken: _Taken) -> None:
         self._places[name] = taken
-        self._old_places.append((taken.ends_at, name))
+        heappush(self._old_places, (taken.ends_at, name))
 
 
-def _drop_ended(queue: deque[tuple[datetime, str]], kept: dict[str, Ends], limit: int, now: datetime) -> int:
+def _drop_ended(heap: list[tuple[datetime, str]], kept: dict[str, Ends], limit: int, now: datetime) -> int:
     """Drop what has ended, at most this many; return how many."""
     gone = 0
-    while gone < limit and queue and queue[0][0] <= now:
-        key = queue.popleft()[1]
+    while gone < limit and heap and heap[0][0] <= now:
+        key = heappop(heap)[1]
         found = kept.get(key)
-        # One that was renewed since is in the queue again, a phone with its latest record.
+        # One that was renewed since is in the heap again, a phone with its latest record.
         if found is not None and found.ends_at <= now:
             del kept[key]
             gone += 1

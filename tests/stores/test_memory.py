@@ -14,7 +14,7 @@ import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE
-from phone_verify.limits import Counted, Denied, Quota
+from phone_verify.limits import Counted, Denied, Limits, Quota
 from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
@@ -80,6 +80,19 @@ class TestMemoryStore(StoreSuite):
         run(store.count([Quota("total", 1)], clock()))
         run(store.purge(1000, clock()))
         assert isinstance(run(store.count([Quota("total", 1)], clock())), Denied)
+
+    def test_lasting_lockout_and_counter_keep_no_others(self, store: MemoryStore, clock: ManualClock) -> None:
+        record = run(store.open(opening(), [], LIMITS, clock()))
+        run(store.spend(record.id, record.binding, [WRONG], 6, Limits(20, ceiling=1), NOBODY, clock()))
+        run(store.count([Quota("sessions", 1, timedelta(days=3650))], clock()))
+        for number in range(100):
+            run(store.count([Quota(f"address:{number}", 9)], clock()))
+            run(store.open(opening(PhoneNumber(f"+98912{number:07}")), [], LIMITS, clock()))
+            clock.move(86400)
+        clock.move(86400)
+        run(store.purge(1000, clock()))
+        assert held(store) == 5, "a phone, a counter, an hour, and their ends"
+        assert isinstance(run(store.open(opening(), [], LIMITS, clock())), Denied)
 
 
 def held(store: MemoryStore) -> int:
