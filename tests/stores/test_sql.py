@@ -17,6 +17,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,18 @@ from phone_verify.stores.sql import SqlStore, connections, metadata, schema, tab
 from phone_verify.stores.sql import connections as connections_of_sql
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
+from phone_verify.testing.stores import (
+    BINDING,
+    LIMITS,
+    NOBODY,
+    RIGHT,
+    ROUNDS,
+    WRONG,
+    StoreSuite,
+    opening,
+    reservation,
+    run,
+)
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -356,6 +369,13 @@ def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: p
         monkeypatch.setattr(module, "WAIT", 0.05)
     with store._transactions._connections, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
+
+
+def test_failed_reservation_leaves_no_transaction(store: SqlStore, path: Path) -> None:
+    with pytest.raises(StoreError, match="a place was taken"):
+        run(store.reserve(replace(reservation(), lasts=timedelta(microseconds=1)), None))
+    run(SqlStore.from_url(f"sqlite:///{path}").count([Quota("total", 9)], None))
+    run(store.count([Quota("total", 9)], None))
 
 
 def test_errors_name_their_kind_and_no_values(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -45,6 +45,7 @@ from phone_verify.testing.stores import (
     attachment,
     failure_count,
     opening,
+    reservation,
     run,
     together,
 )
@@ -324,6 +325,18 @@ def test_step_that_is_kept_from_writing_is_an_error(store: SqlStore, monkeypatch
     monkeypatch.setattr(store._writes, "update", lambda *values, **options: False)
     with pytest.raises(StoreError, match="kept a step from writing"):
         run(store.settle(order.id, Status.CANCELLED, None))
+
+
+def test_failed_reservation_leaves_no_transaction(url: str, store: SqlStore) -> None:
+    """Another step on its connection would join that transaction, and be lost with it."""
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    with pytest.raises(StoreError, match="a place was taken"):
+        run(store.reserve(replace(reservation(), lasts=timedelta(microseconds=1)), None))
+    run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
+    found = run(servers.store(url).get(order.id, None))
+    assert found is not None
+    assert found.attempts_left == 4
 
 
 def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ _CLOCK_IS_EXACT = 0.1
 _MOST_STARTS = 1000
 
 
-class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step again
+class ConcurrentUpdate(StoreError):  # noqa: N818 - the step is run again, unless this was its last run
     """Nothing was written: another step came between, the cache is out of date, or an answer is not ordinary."""
 
 

@@ -368,7 +368,7 @@ class RowStore:
             self._writes.take(tx.cursor, **taken, at=tx.given_time(), lasts=lasts)
             place = tx.place(reservation.names[:1])
             if place is None:
-                raise ConcurrentUpdate  # another request took it and has freed it again
+                raise ConcurrentUpdate("The store failed: a place was taken, and free again before it was read")
             return place
 
         return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)

@@ -68,9 +68,9 @@ class EngineTransactionRunner:
                 tx = Transaction(raw.cursor(), self._reads, self._memory, now, run)
                 try:
                     return self._perform(step, tx, raw)
-                except ConcurrentUpdate:
-                    raise
                 except BaseException as error:
+                    if tx.alone and isinstance(error, ConcurrentUpdate):
+                        raise
                     undone = self._undone(connection, error, tx)
                     if not undone or repeated or time.monotonic() - begun >= WAIT / 2:
                         raise
