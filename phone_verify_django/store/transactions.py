@@ -219,7 +219,7 @@ class ConnectionTransactionRunner:
                     finally:
                         unclear = tx.unclear
             except (InterfaceError, OperationalError) as error:
-                if run is not Run.LOCKED and sqlstate(error) in _CONFLICTS:
+                if unclear and run is not Run.LOCKED and sqlstate(error) in _CONFLICTS:
                     raise ConcurrentUpdate from None
                 connection.close_if_unusable_or_obsolete()
                 if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -38,7 +39,7 @@ from phone_verify.testing.stores import (
     together,
 )
 from phone_verify.testing.stores.conversions import ROUTE, counts_of
-from phone_verify_django.models import ConversionRow, CounterRow, VerificationRow
+from phone_verify_django.models import ConversionRow, CounterRow, PhoneRow, VerificationRow
 from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
@@ -280,6 +281,32 @@ def end_all(database: str) -> None:
     deadline = time.monotonic() + 10
     while servers.execute(database, f"SELECT pg_terminate_backend(pid) {others}") and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_read_is_repeated_after_a_deadlock(database: str, store: OrmStore) -> None:
+    """A migration may lock tables in another order than a read."""
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+
+    def migrate() -> None:
+        migration.exec_driver_sql("SET deadlock_timeout = '60s'")  # the read ends, not the migration
+        migration.exec_driver_sql("BEGIN")
+        migration.exec_driver_sql(f"LOCK TABLE {PhoneRow._meta.db_table}")
+        locked.set()
+        deadline = time.monotonic() + 5
+        while not servers.execute(database, "SELECT 1 FROM pg_locks WHERE NOT granted") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        migration.exec_driver_sql(f"LOCK TABLE {VerificationRow._meta.db_table}")
+        migration.exec_driver_sql("ROLLBACK")
+
+    locked = threading.Event()
+    with servers._engine(database, 1).connect() as migration:
+        thread = threading.Thread(target=migrate)
+        thread.start()
+        assert locked.wait(5)
+        assert run(store.get(record.id, None)) == replace(record, read_at=ANY)
+        thread.join()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
