@@ -167,6 +167,9 @@ class CallPromises(StoreCase):
         short_lived = self.open(store, clock, plan=SHORT)
         ended, kept = self.open(store, clock, binding=OTHER_BINDING), self.claim_on(store, clock, LINE, locale="fa")
         self.open(store, clock, OTHER_PHONE)
+        order = opening()
+        run(store.open(order, [], LIMITS, clock()))
+        run(store.attach(order.id, attachment(order, plan=SHORT), clock()))
         assert run(store.settle(ended.id, Status.CANCELLED, clock()))
         clock.move(SHORT.ttl.total_seconds())
         found = {record.id: record for record in run(store.recent(kept.tag, clock()))}

@@ -17,7 +17,8 @@ local function siblings(index, since)
   local records = {}
   if #names > 0 then
     for _, text in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
-      records[#records + 1] = text and record_of(text) or nil
+      local record = text and record_of(text)  -- it may expire before what the index says: a receipt shortens a life
+      records[#records + 1] = record and since < tonumber(record.expires_at) and record or nil
     end
   end
   return records
