@@ -132,7 +132,7 @@ class MemoryStore:
             if isinstance(opened, Denied):
                 return opened
             self._phones[opening.tag] = phone
-            self._count(phone, quotas, opened.windows)
+            self._count(phone, quotas, opened.windows, now)
             for record in (*opened.ended, opened.record):
                 phone.records[record.id] = record
             dropped_at = opened.record.expires_at + self._keep
@@ -193,7 +193,7 @@ class MemoryStore:
             if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened
-            self._count(phone, quotas, counts)
+            self._count(phone, quotas, counts, now)
             phone.records[id] = record
             return record
 
@@ -258,9 +258,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            return (
-                lifecycle.refresh(record, phone.failures.get(record.failure_key), now) if record is not None else None
-            )
+            return record and lifecycle.refresh(record, phone.failures.get(record.failure_key), now)
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         now = self._begin(now)
@@ -389,7 +387,9 @@ class MemoryStore:
         for key in rules.after_success(record, phone.failures):
             phone.failures.pop(key, None)
 
-    def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
+    def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window], now: datetime) -> None:
+        # Each client has its own: those of a phone that starts every day would stay.
+        phone.windows = {key: window for key, window in phone.windows.items() if window.ends_at > now}
         for quota, window in zip(quotas, windows, strict=True):
             phone.windows[quota.key] = window
             phone.ends_at = max(phone.ends_at, window.ends_at)

@@ -56,6 +56,12 @@ class TestMemoryStore(StoreSuite):
             run(store.uncount([quota], counted.windows, clock()))
         assert held(store) < 5
 
+    def test_phone_that_starts_every_hour_keeps_no_old_windows(self, store: MemoryStore, clock: ManualClock) -> None:
+        for number in range(100):
+            run(store.open(opening(), [Quota(f"sends:{number}", 9), Quota("sends", 9)], LIMITS, clock()))
+            clock.move(3600)
+        assert [len(phone.windows) for phone in store._phones.values()] == [2]
+
     def test_answers_are_tallied_for_a_day(self, store: MemoryStore, clock: ManualClock) -> None:
         for number in range(100):
             record = run(store.open(opening(PhoneNumber(f"+98912{number:07}")), [], LIMITS, clock()))
