@@ -42,6 +42,8 @@ def read(using: str, query: Callable[[], T]) -> T:
         try:
             return query()
         except (InterfaceError, OperationalError):
+            if not connection.autocommit:  # what the caller has done without a commit is lost with the connection
+                raise
             connection.close_if_unusable_or_obsolete()
             if connection.connection is not None:
                 raise
@@ -55,10 +57,10 @@ def run(using: str, step: Callable[[], T]) -> T:
     closed an idle connection, or ended the step to resolve a deadlock. Raises `StoreError`.
     """
     connection = connections[using]
-    # A repetition can take its row before the other step of the deadlock wakes, and end in another one.
-    repeats = _MAX_REPEATS if not connection.in_atomic_block and connection.vendor != "sqlite" else 0
     started = time.monotonic()
     with _translate_errors():
+        # A repetition can take its row before the other step of the deadlock wakes, and end in another one.
+        repeats = _MAX_REPEATS if connection.get_autocommit() and connection.vendor != "sqlite" else 0
         while True:
             unclear = False
             try:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from django.db.models import F
 
 from phone_verify.errors import StoreError
@@ -104,6 +104,25 @@ def test_step_in_a_block_is_not_repeated(two_rows: str, orm_database: str) -> No
         with pytest.raises(StoreError):
             steps.run(two_rows, step)
         transaction.set_rollback(True, using=two_rows)
+    assert len(runs) == 1
+    connections[two_rows].close()
+
+
+@pytest.mark.parametrize("use", [steps.run, steps.read])
+def test_step_in_a_transaction_without_a_block_is_not_repeated(two_rows: str, orm_database: str, use: Any) -> None:
+    runs: list[int] = []
+
+    def step() -> None:
+        runs.append(1)
+        end_connection(two_rows, orm_database)
+        add(two_rows, "a")
+
+    transaction.set_autocommit(False, using=two_rows)
+    add(two_rows, "b")
+    with pytest.raises(StoreError):
+        use(two_rows, step)
+    with pytest.raises(Error):  # without one the caller would not know that its work is lost
+        transaction.commit(using=two_rows)
     assert len(runs) == 1
     connections[two_rows].close()
 
