@@ -173,7 +173,7 @@ class ConnectionTransactionRunner:
             yield
             return
         if self._pid != os.getpid():
-            self._pid, self._gate = os.getpid(), threading.Lock()
+            self._gate, self._pid = threading.Lock(), os.getpid()  # last, for other threads
         gate = self._gate
         if not gate.acquire(timeout=_WAIT):
             raise StoreError("The database is busy: other threads did not finish their steps in time")

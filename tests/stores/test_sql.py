@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +29,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
-from phone_verify.limits import Denied, Quota
+from phone_verify.limits import Counted, Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import _PURGED, WriteStatements
 from phone_verify.stores.sql import SqlStore, connections, metadata, schema, tables, transactions
@@ -46,6 +47,7 @@ from phone_verify.testing.stores import (
     opening,
     reservation,
     run,
+    together,
 )
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -234,6 +236,25 @@ def test_count_and_open_are_one_transaction(store: SqlStore, monkeypatch: pytest
     assert len(taken) == 1
     assert not isinstance(run(store.count([total], None)), Denied), "the denied start was not counted"
     assert isinstance(run(store.count([total], None)), Denied)
+
+
+def test_threads_of_a_forked_process_share_one_gate(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server in C forks a worker whose threads all begin with a step."""
+    run(store.count([Quota("total", 99)], None))
+    kept, calls = store._transactions._connections, list[int]()
+    after_fork = kept.after_fork_in_child
+
+    def slowly() -> None:
+        calls.append(1)
+        time.sleep(0.02 * len(calls))
+        after_fork()
+
+    monkeypatch.setattr(kept, "after_fork_in_child", slowly)
+    monkeypatch.setattr(kept, "_pid", 0)
+    together(8, lambda _: [run(store.count([Quota("total", 99)], None)) for _ in range(5)])
+    assert len(calls) == 1
+    assert isinstance(run(store.count([Quota("total", 42)], None)), Counted)
+    assert isinstance(run(store.count([Quota("total", 42)], None)), Denied)
 
 
 _FORKED_IN_C = """

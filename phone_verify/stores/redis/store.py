@@ -452,7 +452,7 @@ class RedisStore(_Verbs):
         self._servers = None
 
     def _begin(self) -> None:
-        self._pid, self._lock, self._servers = os.getpid(), threading.Lock(), None
+        self._servers, self._lock, self._pid = None, threading.Lock(), os.getpid()  # last, for other threads
 
     def _connected(self) -> Blocking:
         if self._pid != os.getpid():

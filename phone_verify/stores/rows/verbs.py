@@ -346,12 +346,7 @@ class RowStore:
 
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
         lasts = reservation.lasts // MICROSECOND
-        taken = {
-            "name": reservation.names[0],
-            "holder": reservation.holder,
-            "request": reservation.request,
-            "tag": reservation.tag,
-        }
+        taken = {"name": reservation.names[0], "holder": reservation.holder, "request": reservation.request}
 
         # Without a lock: repetitions look again and again while the first request is performed.
         found = self._transactions.run(lambda tx: tx.place(reservation.names), now, Mode.READ_ONLY)
@@ -365,7 +360,7 @@ class RowStore:
                 most = PURGE_PER_START * STARTS_PER_PURGE
                 self._writes.purge(tx.cursor, Table.RESPONSE, tx.server_time(), most)
             tx.unclear = tx.wrote = True
-            self._writes.take(tx.cursor, **taken, at=tx.given_time(), lasts=lasts)
+            self._writes.take(tx.cursor, **taken, tag=reservation.tag, at=tx.given_time(), lasts=lasts)
             place = tx.place(reservation.names[:1])
             if place is None:
                 raise ConcurrentUpdate("The store failed: a place was taken, and free again before it was read")

@@ -21,9 +21,10 @@ BEGIN_POOLED = (
     "SET LOCAL jit = off"
 )
 
-
 #: Seconds that the end of a store waits for the step of another thread.
 _WAIT_TO_CLOSE = 1.0
+#: Admits one thread of a forked process, which exchanges the inherited connections.
+_in_child = threading.Lock()
 
 
 class Connections:
@@ -49,15 +50,20 @@ class Connections:
         _watch_forks()
 
     def __enter__(self) -> None:
-        if self._pid != os.getpid():
-            # A server in C, like uWSGI, forks without calling Python's hooks.
-            self.after_fork_in_child()
+        self._notice_fork()
         if not self.server and not self._gate.acquire(timeout=WAIT):
             raise StoreError("The SQLite file is too busy: other threads did not finish their steps in time")
 
     def __exit__(self, *_: object) -> None:
         if not self.server:
             self._gate.release()
+
+    def _notice_fork(self) -> None:
+        """Call the hook if it was not called: a server in C, like uWSGI, forks without calling Python's hooks."""
+        if self._pid != os.getpid():
+            with _in_child:
+                if self._pid != os.getpid():
+                    self.after_fork_in_child()
 
     def take(self) -> sa.PoolProxiedConnection:
         """Return a connection that nothing else uses until it is given back."""
@@ -80,8 +86,7 @@ class Connections:
         That to an SQLite file stays open while a step of another thread lasts, as it may at the end of a process.
         Inherited ones stay open for the parent.
         """
-        if self._pid != os.getpid():
-            self.after_fork_in_child()
+        self._notice_fork()
         if self._gate.acquire(timeout=_WAIT_TO_CLOSE):
             try:
                 self._close_all()
@@ -99,8 +104,7 @@ class Connections:
         return BEGIN_POOLED if is_pooled(connection) else self._begin
 
     def before_fork(self) -> None:
-        # SQLite's locks do not survive a fork, not even those of an unused
-        # connection.
+        # SQLite's locks do not survive a fork, not even those of an unused connection.
         if not self.server:
             self._shut = self._gate.acquire(timeout=WAIT)
             if self._shut:
@@ -113,8 +117,7 @@ class Connections:
 
     def after_fork_in_child(self) -> None:
         self._shut, self._gate = False, threading.Lock()
-        # Connections inherited from a server's own way of forking stay open: closing one would end
-        # it for the parent.
+        # Connections inherited from a server's own way of forking stay open: closing one would end it for the parent.
         _inherited.append((self.engine.pool, self._kept))
         self._kept = None
         self.engine.dispose(close=False)
