@@ -155,8 +155,9 @@ class ConnectionTransactionRunner:
                 self._lost.add(connection)
 
     def _prepare_first(self, connection: BaseDatabaseWrapper, raw: Any) -> None:
-        """Connect, and configure a connection of a worker, or one that replaces `raw`, which the server closed."""
-        _connect(connection)
+        """Connect again after an error, and configure a connection of a worker, or one that replaces the lost `raw`."""
+        if connection.connection is None:
+            _connect(connection)
         replaced = raw is not None and connection.connection is not raw
         if self._setup is not None and (replaced or _worker.get()):
             configure(connection, self._setup)
