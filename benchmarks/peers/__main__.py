@@ -38,13 +38,15 @@ _USERS = 20_000
 _SITES = Path(__file__).parent / "sites"
 
 
-def measure(peer: Peer, servers: Servers, environments: Path, seconds: float) -> list[tuple[float, float]]:
+def measure(
+    peer: Peer, servers: Servers, environments: Path, seconds: float, kept: int = 0
+) -> list[tuple[float, float]]:
     """Return the seconds of each start and check."""
     with ExitStack() as stack:
         database = stack.enter_context(servers.fresh_postgresql())
         outbox = stack.enter_context(closing(Outbox()))
         if peer.packages:
-            port = stack.enter_context(_serving(peer, _environment(peer, environments), database, outbox))
+            port = stack.enter_context(_serving(peer, _environment(peer, environments), database, outbox, kept))
         else:
             store = stack.enter_context(servers.fresh_redis()) if peer.redis else ""
             port = stack.enter_context(
@@ -86,9 +88,10 @@ def _environment(peer: Peer, environments: Path) -> Path:
 
 
 @contextmanager
-def _serving(peer: Peer, python: Path, database: str, outbox: Outbox) -> Iterator[int]:
+def _serving(peer: Peer, python: Path, database: str, outbox: Outbox, kept: int) -> Iterator[int]:
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     env |= {"BENCHMARK_DATABASE": database, "BENCHMARK_OUTBOX": str(outbox.port), "BENCHMARK_USERS": str(_USERS)}
+    env["BENCHMARK_KEPT"] = str(kept)
     prepare = {**env, "BENCHMARK_PREPARE": "1"}
     subprocess.run([python, "-c", f"import {peer.site}"], cwd=_SITES, env=prepare, check=True)
     with gunicorn(python, peer.site, env, _WORKERS, _THREADS, _SITES) as server:
@@ -110,6 +113,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of names; all if none")
     parser.add_argument("--seconds", type=float, default=20, help="for each site")
     parser.add_argument("--environments", type=Path, help="where the environments are kept; default: not at all")
+    parser.add_argument(
+        "--kept", type=int, default=0, help="rows of earlier verifications, for the libraries that keep them"
+    )
     chosen = parser.parse_args()
     servers = Servers.found()
     if not servers.postgresql:
@@ -120,7 +126,7 @@ def main() -> None:
         print("| site | cycles/s | start, median / 99th percentile in ms | check |\n|---|--:|--:|--:|")
         for peer in PEERS:
             if peer.name.startswith(names) and (servers.redis or not peer.redis):
-                cycles = measure(peer, servers, environments, chosen.seconds)
+                cycles = measure(peer, servers, environments, chosen.seconds, chosen.kept)
                 print(_line(peer.name, cycles, chosen.seconds), flush=True)
 
 

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
 USERS = int(os.environ.get("BENCHMARK_USERS", "0"))
+#: How many rows of earlier verifications the site begins with, if its library keeps one for each.
+KEPT = int(os.environ.get("BENCHMARK_KEPT", "0"))
 
 
 def configure(module: str, apps: list[str], middleware: tuple[str, ...] = (), **more: Any) -> None:
