@@ -49,7 +49,7 @@ def figures(rounds: int, servers: Servers) -> Iterator[Figure]:
 
 def _bare(connection: HTTPConnection) -> None:
     for _ in range(_CYCLES):
-        asked = {"id": secrets.token_hex(22), "digest": secrets.token_hex(32)}
+        asked = bare_document()
         _post(connection, "/bare/start", asked, 201)
         _post(connection, "/bare/check", asked, 200)
 
@@ -80,6 +80,11 @@ def post(
 
 
 START = "/phone/v1/verifications"
+
+
+def bare_document() -> dict[str, str]:
+    """Return what both requests to the bare views send."""
+    return {"id": secrets.token_hex(22), "digest": secrets.token_hex(32)}
 
 
 def check_path(begun: dict[str, str]) -> str:

@@ -95,11 +95,12 @@ def _summary(cycles: Sequence[Cycle]) -> str:
     good = [cycle for cycle in cycles if not cycle.error]
     errors = Counter(cycle.error for cycle in cycles if cycle.error)
     named = "".join(f", {count} {error}" for error, count in errors.most_common())
-    starts, checks = (_spread([getattr(cycle, part) for cycle in good]) for part in ("start", "check"))
+    starts, checks = (spread([getattr(cycle, part) for cycle in good]) for part in ("start", "check"))
     return f"{len(good)} cycles, {errors.total()} errors{named}; p50 / p99 ms of a start {starts}, of a check {checks}"
 
 
-def _spread(seconds: Sequence[float]) -> str:
+def spread(seconds: Sequence[float]) -> str:
+    """Return the median and the 99th percentile in milliseconds."""
     if not seconds:
         return "-"
     return f"{statistics.median(seconds) * 1000:.1f} / {sorted(seconds)[len(seconds) * 99 // 100] * 1000:.1f}"

@@ -1,1 +1,1 @@
-"""Other libraries that verify a phone or a code, each on a site of its own, under the load of `benchmarks.peers`."""
+"""Other libraries that verify a phone or a code, each on a separate site, under the load of `benchmarks.peers`."""

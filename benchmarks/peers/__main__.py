@@ -4,9 +4,9 @@ python -m benchmarks.peers                          all of them
 python -m benchmarks.peers django-otp phone_verify  those whose names begin so, and the bare views
 
 Each site runs under gunicorn with two workers of eight threads. Eight clients with persistent connections ask for a
-code, send the right one, and begin again, each time with another number. A message is a datagram, or for our own sites
-a line to nowhere. The other libraries run in environments of their own, which are made in a temporary folder by
-`pip install` with the versions below, or kept in the folder of `--environments`.
+code, send the right one, and begin again, each time with another number. A message is a datagram, and on
+the sites of this library a line to the null device. The other libraries run in separate environments, with the versions
+in `conversations`; `pip install` makes them in a temporary folder, or in that of `--environments`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from ..http import serving
 from ..processes import gunicorn
 from ..servers import Servers
 from ..sites import number
+from ..sustained import spread
 from .conversations import PEERS, Client, Outbox, Peer
 
 _CLIENTS, _WORKERS, _THREADS = 8, 2, 8
@@ -99,11 +99,8 @@ def _serving(peer: Peer, python: Path, database: str, outbox: Outbox, kept: int)
 
 
 def _line(name: str, cycles: Sequence[tuple[float, float]], seconds: float) -> str:
-    spreads = []
-    for part in (0, 1):
-        times = sorted(cycle[part] * 1000 for cycle in cycles)
-        spreads.append(f"{statistics.median(times):.0f} / {times[len(times) * 99 // 100]:.0f}")
-    return f"| {name} | {len(cycles) / seconds:.0f} | {' | '.join(spreads)} |"
+    starts, checks = (spread([cycle[part] for cycle in cycles]) for part in (0, 1))
+    return f"| {name} | {len(cycles) / seconds:.0f} | {starts} | {checks} |"
 
 
 def main() -> None:

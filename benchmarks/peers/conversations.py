@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 
 from phone_verify.phone import PhoneNumber
 
-from ..http import START, check_path, right_code, secret_header
+from ..http import START, bare_document, check_path, post, right_code, secret_header
 
 
 class Outbox:
@@ -52,13 +50,10 @@ class Client:
 
     def post(self, path: str, document: object, status: int, headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON of a response. Raises `RefusedError` with any other status."""
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
-        self._connection.request("POST", path, json.dumps(document), sent)
-        response = self._connection.getresponse()
-        body = response.read()
-        if response.status != status:
-            raise RefusedError(f"{path}: {response.status} {body[:200]!r}")
-        return json.loads(body)
+        found, answer = post(self._connection, path, document, {"Accept": "application/json", **(headers or {})})
+        if found != status:
+            raise RefusedError(f"{path}: {found} {answer}")
+        return answer
 
     def close(self) -> None:
         self._connection.close()
@@ -81,7 +76,7 @@ class Peer:
 
 
 def _bare_start(client: Client, number: str) -> dict[str, str]:
-    asked = {"id": secrets.token_hex(22), "digest": secrets.token_hex(32)}
+    asked = bare_document()
     client.post("/bare/start", asked, 201)
     return asked
 
