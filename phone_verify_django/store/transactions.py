@@ -174,7 +174,7 @@ class ConnectionTransactionRunner:
             yield
             return
         if self._pid != os.getpid():
-            self._gate, self._pid = threading.Lock(), os.getpid()  # last, for other threads
+            self._gate, self._pid = threading.Lock(), os.getpid()  # last: with it another thread takes the gate
         gate = self._gate
         if not gate.acquire(timeout=_WAIT):
             raise StoreError("The database is busy: other threads did not finish their steps in time")

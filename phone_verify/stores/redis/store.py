@@ -452,7 +452,8 @@ class RedisStore(_Verbs):
         self._servers = None
 
     def _begin(self) -> None:
-        self._servers, self._lock, self._pid = None, threading.Lock(), os.getpid()  # last, for other threads
+        # The process last: with it another thread would use the parent's connections.
+        self._servers, self._lock, self._pid = None, threading.Lock(), os.getpid()
 
     def _connected(self) -> Blocking:
         if self._pid != os.getpid():
