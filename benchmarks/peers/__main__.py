@@ -93,6 +93,7 @@ def _serving(peer: Peer, python: Path, database: str, outbox: Outbox, kept: int)
     env |= {"BENCHMARK_DATABASE": database, "BENCHMARK_OUTBOX": str(outbox.port), "BENCHMARK_USERS": str(_USERS)}
     env["BENCHMARK_KEPT"] = str(kept)
     prepare = {**env, "BENCHMARK_PREPARE": "1"}
+    print(f"{peer.name}: making tables and users; Flask-Security takes minutes…", file=sys.stderr)
     subprocess.run([python, "-c", f"import {peer.site}"], cwd=_SITES, env=prepare, check=True)
     with gunicorn(python, peer.site, env, _WORKERS, _THREADS, _SITES) as server:
         yield server.port
