@@ -21,7 +21,7 @@ from django.db import Error, InternalError, ProgrammingError, connections, trans
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.stores.rows.failures import in_words
-from phone_verify.stores.rows.texts import NAMED, Statement, Tables
+from phone_verify.stores.rows.texts import Statement, Tables, numbered
 from phone_verify.stores.rows.writes import WriteStatements
 
 from .tables import MODELS, row_tables
@@ -197,11 +197,10 @@ class Functions:
         return cursor.fetchone() or (None, False)
 
     def _function(self, tables: Tables, verb: str, text: str, returned: Sequence[str]) -> Function:
-        order = list(dict.fromkeys(NAMED.findall(text)))
+        statement, order = numbered(text)
         types = [self._passed(name, tables.casts) for name in order]
         columns = ", ".join(f"column{n} {self._type(name)}" for n, name in enumerate(returned))
         settings = " ".join(f"SET {setting}" for setting in _SETTINGS)
-        statement = NAMED.sub(lambda found: f"${order.index(found[1]) + 1}", text)
         body = f"\nBEGIN RETURN QUERY\n{statement};\nEND\n"
         returns = f"RETURNS TABLE ({columns}) LANGUAGE plpgsql {settings}"
         rest = f"({', '.join(types)}) {returns} AS $phone_verify${body}$phone_verify$"

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -28,6 +29,7 @@ import pytest
 import sqlalchemy as sa
 
 from phone_verify.stores.sql import SqlStore
+from phone_verify.stores.sql.connections import Connections
 from phone_verify.stores.sql.engine import engine_of
 from tests.conftest import missing
 from tests.servers import free_port
@@ -102,7 +104,18 @@ def end(url: str, connection: int) -> None:
 
 def store(url: str, number: int = 0, **options: Any) -> SqlStore:
     """A new store on a database that has the tables; of those with one number all share connections."""
-    return SqlStore(_engine(url, number), create_tables=False, **options)
+    made = SqlStore(_engine(url, number), create_tables=False, **options)
+    connections = made._transactions._connections
+    connections.owned = True  # as of a store that has its engine for itself
+    weakref.finalize(made, _return_idle, connections, connections.engine.pool)
+    return made
+
+
+def _return_idle(connections: Connections, pool: sa.Pool) -> None:
+    for idle in connections._idle:
+        if connections.engine.pool is not pool:
+            idle.detach()  # so that `close` closes it, as the end of its engine did to the others
+        idle.close()
 
 
 @cache

@@ -354,12 +354,12 @@ def test_phone_is_locked_before_its_record(place: Place) -> None:
     thread = threading.Thread(target=answer)
 
     def step(tx: Transaction) -> list[Any]:
-        tx.cursor.execute(f"SELECT FROM {tables.verification} WHERE id = %s FOR UPDATE", [order.id])
+        tables.prepared(f"SELECT FROM {tables.verification} WHERE id = %(id)s FOR UPDATE")(tx.cursor, id=order.id)
         thread.start()
         while not tx.cursor.execute(WAITS_FOR_US) or not tx.cursor.fetchone()[0]:
             time.sleep(0.01)
-        tx.cursor.execute(f"SELECT FROM {tables.phone} WHERE tag = %s FOR UPDATE SKIP LOCKED", [order.tag])
-        return list(tx.cursor.fetchall())
+        free = tables.prepared(f"SELECT FROM {tables.phone} WHERE tag = %(tag)s FOR UPDATE SKIP LOCKED")
+        return list(free(tx.cursor, tag=order.tag).fetchall())
 
     free = place.store._transactions.run(step, None, Mode.LOCKED)
     thread.join(30)

@@ -314,6 +314,7 @@ def test_end_of_a_store_leaves_the_connection_to_a_step_that_lasts(path: Path, m
         connections.close()
         assert connection.is_valid
         connection.cursor().execute("SELECT 1")
+        connections.give_back(connection)
     connections.close()
     assert not connection.is_valid
 

@@ -26,7 +26,7 @@ from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows import transactions
 from phone_verify.stores.rows.texts import Prepared
 from phone_verify.stores.sql import SqlStore, metadata
-from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, engine_of
+from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, KEPT, MOST, WAIT, engine_of
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
@@ -439,10 +439,11 @@ store = SqlStore.from_url(sys.argv[1])
 
 def session():
     assert run(store.get(opening().id, None)) is None
-    connection = store._transactions.engine.raw_connection()
+    connections = store._transactions._connections
+    connection = connections.take()
     raw = connection.dbapi_connection
     number = raw.info.backend_pid if "postgresql" in sys.argv[1] else raw.thread_id()
-    connection.close()
+    connections.give_back(connection)
     return number
 
 before = session()
@@ -466,6 +467,34 @@ def test_fork_without_hooks_shares_no_connection(url: str) -> None:
     command = [sys.executable, "-c", _FORKED_IN_C, url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_connection_is_not_kept_while_a_thread_may_wait_for_it(store: SqlStore) -> None:
+    connections, got = store._transactions._connections, threading.Event()
+    taken = [connections.take() for _ in range(MOST)]
+
+    def wait() -> None:
+        taken.append(connections.take())
+        got.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    connections.give_back(taken.pop())
+    assert got.wait(WAIT / 2), "the connection was kept"
+    waiting.join()
+    for connection in taken:
+        connections.give_back(connection)
+    assert len(connections._idle) == KEPT
+
+
+def test_connection_that_ended_while_idle_is_replaced(url: str, store: SqlStore) -> None:
+    assert run(store.get(opening().id, None)) is None
+    (idle,) = store._transactions._connections._idle
+    raw: Any = idle.dbapi_connection
+    servers.end(url, raw.info.backend_pid if url.startswith("postgresql") else raw.thread_id())
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+    (other,) = store._transactions._connections._idle
+    assert other is not idle
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

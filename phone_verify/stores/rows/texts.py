@@ -23,7 +23,9 @@ Statement: TypeAlias = Callable[..., Any]
 AsFunction: TypeAlias = "Callable[[Tables, str, str, Sequence[str]], Statement]"
 
 #: A named value in a text.
-NAMED = re.compile(r"%\((\w+)\)s")
+_NAMED = re.compile(r"%\((\w+)\)s")
+#: The placeholder of PostgreSQL itself, which has the number of the value.
+NUMBERED = "$"
 #: The server's time in microseconds, taken when the statement runs, not when its transaction began. On SQLite a step
 #: takes the time of the process.
 _SERVER_TIME = {
@@ -45,20 +47,26 @@ class Table(Enum):
     CONVERSION = ("conversion", "route", "changed_at")
 
 
+def numbered(text: str) -> tuple[str, Sequence[str]]:
+    """Return a text with numbers in place of the named values, and their names by number, each once."""
+    names = list(dict.fromkeys(_NAMED.findall(text)))
+    return _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", text), names
+
+
 class Prepared:
     """A statement with named values that runs on a DBAPI cursor and returns it.
 
-    With a `placeholder` the cursor gets the values in the order of the text, otherwise by their names: then a value
-    that occurs twice is sent once.
+    The cursor gets the values in the order of the text; where they are numbered, one that occurs twice once.
     """
 
-    def __init__(self, text: str, placeholder: str | None) -> None:
-        self._order = None if placeholder is None else NAMED.findall(text)
-        self._text = text if placeholder is None else NAMED.sub(placeholder, text)
+    def __init__(self, text: str, placeholder: str) -> None:
+        self._order: Sequence[str] = _NAMED.findall(text)
+        self._text = _NAMED.sub(placeholder, text)
+        if placeholder == NUMBERED:
+            self._text, self._order = numbered(text)
 
     def __call__(self, cursor: Any, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
-        values = values or named
-        cursor.execute(self._text, values if self._order is None else list(map(values.__getitem__, self._order)))
+        cursor.execute(self._text, list(map((values or named).__getitem__, self._order)))
         return cursor
 
 
@@ -75,8 +83,8 @@ class Tables:
     response: str
     conversion: str
     _: KW_ONLY
-    #: What the driver takes in place of a value; None for a driver that takes values by name, as `%(tag)s`.
-    placeholder: str | None
+    #: What the driver takes in place of a value.
+    placeholder: str
     #: Whether a phone has a column `version`, in which each step writes a new number. PostgreSQL has a version of each
     #: row anyway; elsewhere a phone without that column must be locked.
     numbered: bool

@@ -7,11 +7,13 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from ...errors import StoreError
-from .engine import IDLE, WAIT
+from .engine import IDLE, KEPT, MOST, WAIT
+from .tables import takes_numbers
 
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
 #: For one transaction behind a pooler, which keeps no settings of a session and no plans.
@@ -38,9 +40,14 @@ class Connections:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        # To an SQLite file, used by one thread at a time: a pool takes as long as a statement.
-        self._kept: sa.PoolProxiedConnection | None = None
+        # Not in the engine's pool, which takes as long as a statement of SQLite.
+        self._idle: list[sa.PoolProxiedConnection] = []
         self.server = engine.dialect.name != "sqlite"
+        self._psycopg: Any = None
+        if takes_numbers(engine.dialect):
+            from . import postgresql
+
+            self._psycopg = postgresql
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
         # Threads queue here for SQLite's one writer; SQLite itself would poll with pauses.
         self._gate = threading.Lock()
@@ -67,18 +74,41 @@ class Connections:
 
     def take(self) -> sa.PoolProxiedConnection:
         """Return a connection that nothing else uses until it is given back."""
-        if self._kept is not None and self._kept.is_valid:
-            return self._kept
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was first
+                break
+            if self._psycopg is None or not self._psycopg.is_lost(connection.dbapi_connection):
+                return connection
+            connection.invalidate()
         connection = self.engine.raw_connection()
         if self.owned and not self.server:
             connection.detach()  # the pool may give out another
-            self._kept = connection
         return connection
 
     def give_back(self, connection: sa.PoolProxiedConnection) -> None:
-        """Return a connection to the pool, unless it is kept."""
-        if connection is not self._kept:
+        """Keep a connection for the next step, unless a thread may wait for it at the engine's pool."""
+        pool: Any = self.engine.pool
+        enough = self.server and (len(self._idle) >= KEPT or pool.checkedout() >= MOST)
+        if self.owned and connection.is_valid and not enough:
+            self._idle.append(connection)
+        else:
             connection.close()
+
+    def cursor(self, connection: sa.PoolProxiedConnection) -> Any:
+        """Return a cursor of the driver; on PostgreSQL it is kept with the connection."""
+        return connection.cursor() if self._psycopg is None else self._psycopg.kept_cursor(connection)
+
+    def finish(self, cursor: Any) -> None:
+        """Close a cursor that is not kept, which ends what it still reads of an SQLite file."""
+        if self._psycopg is None:
+            cursor.close()
+
+    def forget(self, lost: sa.PoolProxiedConnection, error: BaseException) -> None:
+        """Close a lost connection and all idle ones: the server is gone for all of them."""
+        lost.invalidate(error)
+        self._close_all()
 
     def close(self) -> None:
         """Close the connections that are not in use.
@@ -94,10 +124,14 @@ class Connections:
                 self._gate.release()
 
     def _close_all(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        self._close_idle()
         self.engine.dispose()
+
+    def _close_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.detach()  # its pool may not be the engine's any more
+            connection.close()
 
     def begin(self, connection: object) -> str:
         """Return the statement that begins a transaction on this connection of the driver."""
@@ -118,8 +152,8 @@ class Connections:
     def after_fork_in_child(self) -> None:
         self._shut, self._gate = False, threading.Lock()
         # Connections inherited from a server's own way of forking stay open: closing one would end it for the parent.
-        _inherited.append((self.engine.pool, self._kept))
-        self._kept = None
+        _inherited.append((self.engine.pool, self._idle))
+        self._idle = []
         self.engine.dispose(close=False)
         self._pid = os.getpid()
 

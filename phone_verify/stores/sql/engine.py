@@ -19,6 +19,9 @@ from .options import NO_POOLER, TRANSACTION, read_options
 #: Time-outs for a connection, a lock and a response, in seconds.
 WAIT = 5
 
+#: How many idle connections to a server are kept, and how many there are at most.
+KEPT, MOST = 5, 15
+
 #: Seconds until the server ends a transaction without statements: its process hangs.
 IDLE = 2 * WAIT
 
@@ -61,12 +64,14 @@ def engine_of(text: str) -> sa.Engine:
             "max_overflow": 0,
             "connect_args": {"timeout": WAIT, "isolation_level": None, "check_same_thread": False},
         }
-    elif scheme == "postgresql":
+    else:
+        options |= {"pool_size": KEPT, "max_overflow": MOST - KEPT}
+    if scheme == "postgresql":
         limits = {"connect_timeout": WAIT, "tcp_user_timeout": WAIT * 1000}
         named = {**limits, **{name: value for name, value in given.items() if name != "pooler"}}
         options |= {"isolation_level": "AUTOCOMMIT", "connect_args": named}
         url = url.difference_update_query(given)
-    else:
+    elif scheme == "mysql":
         limits = {"connect_timeout": WAIT, "read_timeout": WAIT, "write_timeout": WAIT}
         named = {name: value for name, value in limits.items() if name not in given}
         options |= {"isolation_level": "AUTOCOMMIT", "connect_args": {**named, "charset": "utf8mb4"}}

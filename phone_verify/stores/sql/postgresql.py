@@ -12,6 +12,9 @@ from ..rows.waits import bounded, is_readable
 
 T = TypeVar("T")
 
+#: The name of its cursor among what is kept with a connection.
+_CURSOR = "phone_verify_cursor"
+
 
 class Connection(psycopg.Connection[Any]):
     """A connection with a client-side time-out.
@@ -75,13 +78,25 @@ def _is_pooled(connection: Connection) -> bool:
     return row is None or row[0] != connection.info.backend_pid
 
 
+def is_lost(connection: Connection) -> bool:
+    """Return whether an idle connection was closed by the server, which sends a message and has no other to send."""
+    return connection.closed or is_readable(connection.fileno())
+
+
+def kept_cursor(connection: sa.PoolProxiedConnection) -> psycopg.RawCursor[Any]:
+    """Return the cursor that is kept with a connection: to make one takes a tenth of a statement."""
+    raw: Any = connection.dbapi_connection
+    cursor: psycopg.RawCursor[Any] | None = connection.info.get(_CURSOR)
+    if cursor is None:
+        cursor = connection.info[_CURSOR] = psycopg.RawCursor(raw)
+    return cursor
+
+
 def watch(engine: sa.Engine, connect: Connector) -> None:
     """Let an engine connect by this connector, and replace connections that were closed while idle."""
 
     def check(connection: Connection, _: object, __: object) -> None:
-        # A server that closes a connection sends a message, and an idle one has no other unread
-        # data.
-        if connection.closed or is_readable(connection.fileno()):
+        if is_lost(connection):
             raise sa.exc.DisconnectionError
 
     sa.event.listen(engine, "do_connect", connect)

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from ...codes import TAG_LENGTH
 from ...errors import ConfigurationError
-from ..rows.texts import KINDS, Tables
+from ..rows.texts import KINDS, NUMBERED, Tables
 
 
 def _text(length: int) -> sa.String:
@@ -126,7 +126,12 @@ RESPONSE = sa.Table(
 )
 
 #: What the drivers take in place of a value, by their `paramstyle`.
-_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": None}
+_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+
+
+def takes_numbers(dialect: sa.Dialect) -> bool:
+    """Return whether the driver has a cursor for PostgreSQL's own placeholders, which it need not replace."""
+    return dialect.driver == "psycopg"
 
 
 def row_tables(dialect: sa.Dialect) -> Tables:
@@ -145,7 +150,7 @@ def row_tables(dialect: sa.Dialect) -> Tables:
     return Tables(
         kind,
         *[table.name for table in (VERIFICATION, PHONE, COUNTER, RESPONSE, CONVERSION)],
-        placeholder=_PLACEHOLDERS[dialect.paramstyle],
+        placeholder=NUMBERED if takes_numbers(dialect) else _PLACEHOLDERS[dialect.paramstyle],
         numbered=True,
         tagged=False,
         skips_locked=kind != "sqlite",

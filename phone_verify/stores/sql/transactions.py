@@ -65,7 +65,7 @@ class EngineTransactionRunner:
                     if run is Run.FROM_CACHE:
                         raise ConcurrentUpdate
                     run = Run.LOCKED
-                tx = Transaction(raw.cursor(), self._reads, self._memory, now, run)
+                tx = Transaction(self._connections.cursor(connection), self._reads, self._memory, now, run)
                 try:
                     return self._perform(step, tx, raw)
                 except BaseException as error:
@@ -88,15 +88,14 @@ class EngineTransactionRunner:
             else:
                 tx.unclear = True
                 raw.commit()
-        tx.cursor.close()
+        self._connections.finish(tx.cursor)
         return result
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect, failure = self.engine.dialect, self.engine.dialect.loaded_dbapi.Error
         if isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None):
-            connection.invalidate(error)
-            self.engine.dispose()  # the server is gone for all of them
+            self._connections.forget(connection, error)
             return not tx.unclear
         try:
             connection.rollback()
