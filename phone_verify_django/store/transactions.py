@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from functools import cached_property, partial
@@ -110,8 +110,10 @@ class ConnectionTransactionRunner:
     def tables(self) -> Tables:
         """See `TransactionRunner`. At the first step, since they depend on the server's version."""
         connection = connections[self._using]
-        with _translate_errors():
+        try:
             return row_tables(connection, Functions(connection).statement)
+        except Error as error:
+            raise _failed(error) from None
 
     @cached_property
     def _reads(self) -> ReadStatements:
@@ -120,22 +122,35 @@ class ConnectionTransactionRunner:
     def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
         """See `TransactionRunner`."""
         outer = connections[self._using]
-        with _translate_errors(), self._queue(outer), self._noting_loss(outer) as raw:
-            _connect(outer)
-            second = None if _is_free(outer) else self._second_of(outer)
-            connection = second.connection if second else outer
-            if connection.in_atomic_block:
-                with transaction.atomic(using=self._using):
-                    return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
-            prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
-            try:
-                return run_with_fallback(
-                    lambda run: self._until_done(step, now, connection, prepare, run), _mode_on(connection, mode)
-                )
-            except Error:
-                if second and connection.vendor == "sqlite":
-                    raise StoreError(_INSIDE_A_BLOCK) from None
-                raise
+        raw = _LOST if outer in self._lost else outer.connection
+        try:
+            with self._queue(outer):
+                return self._run(step, now, mode, outer, raw)
+        except Error as error:
+            raise _failed(error) from None
+        finally:
+            if self._setup is not None and raw is not None and outer.connection is None:
+                self._lost.add(outer)
+
+    def _run(
+        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, outer: BaseDatabaseWrapper, raw: Any
+    ) -> T:
+        """As `run`. The connection was `raw` before the step; a sentinel if an earlier step has lost it."""
+        _connect(outer)
+        second = None if _is_free(outer) else self._second_of(outer)
+        connection = second.connection if second else outer
+        if connection.in_atomic_block:
+            with transaction.atomic(using=self._using):
+                return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
+        prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
+        try:
+            return run_with_fallback(
+                lambda run: self._until_done(step, now, connection, prepare, run), _mode_on(connection, mode)
+            )
+        except Error:
+            if second and connection.vendor == "sqlite":
+                raise StoreError(_INSIDE_A_BLOCK) from None
+            raise
 
     def _second_of(self, first: BaseDatabaseWrapper) -> SecondConnection:
         """Return the second connection of this thread, not yet connected if it is new."""
@@ -143,16 +158,6 @@ class ConnectionTransactionRunner:
         if second is None or not second.belongs_to(first):
             second = self._seconds.kept = SecondConnection(first, self._setup)
         return second
-
-    @contextmanager
-    def _noting_loss(self, connection: BaseDatabaseWrapper) -> Iterator[Any]:
-        """Yield what the connection was before the step; a sentinel if an earlier step has lost it."""
-        raw = _LOST if connection in self._lost else connection.connection
-        try:
-            yield raw
-        finally:
-            if self._setup is not None and raw is not None and connection.connection is None:
-                self._lost.add(connection)
 
     def _prepare_first(self, connection: BaseDatabaseWrapper, raw: Any) -> None:
         """Connect again after an error, and configure a connection of a worker, or one that replaces the lost `raw`."""
@@ -163,25 +168,17 @@ class ConnectionTransactionRunner:
             configure(connection, self._setup)
             self._lost.discard(connection)
 
-    @contextmanager
-    def _queue(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def _queue(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Queue threads for SQLite's write lock, which SQLite itself polls with pauses until its timeout.
 
         The queue only saves waiting time; SQLite's lock is what excludes other writers. A thread inside
         a block does not queue, since it may hold that lock.
         """
         if connection.vendor != "sqlite" or connection.in_atomic_block:
-            yield
-            return
+            return nullcontext()
         if self._pid != os.getpid():
             self._gate, self._pid = threading.Lock(), os.getpid()  # last: with it another thread takes the gate
-        gate = self._gate
-        if not gate.acquire(timeout=_WAIT):
-            raise StoreError("The database is busy: other threads did not finish their steps in time")
-        try:
-            yield
-        finally:
-            gate.release()
+        return _acquired(self._gate)
 
     def _in_a_block(
         self, step: Callable[[Transaction], T], now: datetime | None, connection: BaseDatabaseWrapper, *, reads: bool
@@ -302,12 +299,18 @@ def _open(connection: BaseDatabaseWrapper) -> None:
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _acquired(gate: threading.Lock) -> Iterator[None]:
+    if not gate.acquire(timeout=_WAIT):
+        raise StoreError("The database is busy: other threads did not finish their steps in time")
     try:
         yield
-    except Error as error:
-        # The text of the error may hold values of the statement.
-        raise StoreError(f"The database failed: {name_of(error)}") from None
+    finally:
+        gate.release()
+
+
+def _failed(error: Error) -> StoreError:
+    # The text of the error may hold values of the statement.
+    return StoreError(f"The database failed: {name_of(error)}")
 
 
 def name_of(error: Error) -> str:
