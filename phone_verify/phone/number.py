@@ -107,8 +107,12 @@ class PhoneNumber:
 
     @property
     def calling_code(self) -> str:
-        """The country calling code without plus: `98`."""
-        return str(self._parsed.country_code)
+        """The country calling code without plus: `98`; of a number whose code is not assigned, three digits."""
+        from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+        # Not by parsing the number, which takes as long as the HMACs of a check. No code begins another one.
+        codes = (self.e164[1:end] for end in (2, 3))
+        return next((code for code in codes if int(code) in COUNTRY_CODE_TO_REGION_CODE), self.e164[1:4])
 
     @property
     def national(self) -> str:
@@ -155,7 +159,8 @@ class PhoneNumber:
     @property
     def hint(self) -> str:
         """Calling code, bullets, last two digits: only the owner can recognise the number."""
-        return f"+{self.calling_code} {'•' * (len(self.national) - 2)}{self.e164[-2:]}"
+        code = self.calling_code
+        return f"+{code} {'•' * (len(self.e164) - len(code) - 3)}{self.e164[-2:]}"
 
     def __repr__(self) -> str:
         return f"<PhoneNumber {self.hint}>"
