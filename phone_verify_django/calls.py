@@ -112,14 +112,14 @@ def mount_of(request: HttpRequest, path: str) -> str:
 
 def response(request: HttpRequest, site: Site, reply: ApiResponse) -> HttpResponse:
     """Return the Django response for a reply of the API."""
-    answer = HttpResponse(reply.content or b"", status=reply.status, content_type=reply.content_type or "text/plain")
+    body, kind = reply.content or b"", reply.content_type or "text/plain"
+    headers = {"Cache-Control": "no-store", **reply.headers, "X-Content-Type-Options": "nosniff"}
+    answer = HttpResponse(body, status=reply.status, content_type=kind, headers=headers)
     if reply.content_type is None:
         del answer.headers["Content-Type"]
     # Django logs the path of every 4xx response, and our paths hold ids and webhook secrets.
     answer._has_been_logged = True  # type: ignore[attr-defined]
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    finish(request, answer, site, reply.headers, reply.cookie)
+    finish(request, answer, site, cookie=reply.cookie)
     remember(request, answer, site, reply.device_cookie)
     return answer
 

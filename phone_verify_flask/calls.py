@@ -75,12 +75,10 @@ def read_body(limit: int) -> bytes | None:
 def make_response(reply: ApiResponse, here: AppState) -> Response:
     """Return the Flask response of a reply."""
     body = reply.content
-    response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
+    headers = {"Cache-Control": "no-store", **reply.headers, "X-Content-Type-Options": "nosniff"}
+    response = current_app.response_class(body, reply.status, headers, content_type=reply.content_type)
     if body is None:
         del response.headers["Content-Type"]
-    response.headers.update(reply.headers)
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
     keep(response, reply.cookie, here)
     remember(response, reply.device_cookie, here)
     return response

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..errors import StoreError
@@ -37,6 +36,7 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/openapi\.json", {"GET": openapi.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )
+_COMPILED = [(re.compile(pattern), handlers) for pattern, handlers in _ROUTES]
 
 
 #: The calls that need the signed-in user, and those that need it if the client sends a session or a token.
@@ -72,8 +72,8 @@ def methods_of(path: str) -> Sequence[str]:
 
 def _found(path: str) -> tuple[dict[str, Handler], Sequence[str], dict[str, Any]] | None:
     """Return the handlers of a path, the methods that a call to it may have, and what its pattern names."""
-    for pattern, handlers in _ROUTES:
-        if match := re.fullmatch(pattern, path):
+    for pattern, handlers in _COMPILED:
+        if match := pattern.fullmatch(path):
             # Not for webhooks: their GET has side effects.
             answers_head = "GET" in handlers and path.startswith("v1/")
             return handlers, [*handlers, *(["HEAD"] if answers_head else [])], match.groupdict()
@@ -142,5 +142,5 @@ async def _route(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResul
 
 def _finish(call: ApiRequest, answer: ApiResult) -> ApiResult:
     if isinstance(answer, ApiResponse):
-        return localized(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
+        return localized(call, answer.uncached())
     return answer

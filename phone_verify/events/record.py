@@ -8,9 +8,9 @@ record holds a code, a secret or a number: a phone is represented by its masked 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, Token
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -196,12 +196,24 @@ def _facts(record: Verification) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class ProviderUse:
-    """The time that one operation spent on providers, and the route and the receipt of its order."""
+    """The time that one operation spent on providers, and the route and the receipt of its order.
+
+    As a context manager it collects what is passed to `record_provider_time`, `record_route` and `record_receipt`.
+    """
 
     seconds: float = 0.0
     receipt: Receipt = field(default_factory=Receipt)
     route: str | None = None
     fraud: str | None = None
+    _before: Token[ProviderUse | None] | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> ProviderUse:
+        self._before = _provider_use.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            _provider_use.reset(self._before)
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of an event: time, segments, price, route and the decision of the fraud guard."""
@@ -218,17 +230,6 @@ class ProviderUse:
 #: The current operation's use of providers. A context variable, so that concurrent operations do
 #: not mix.
 _provider_use: ContextVar[ProviderUse | None] = ContextVar("phone_verify_provider_use", default=None)
-
-
-@contextmanager
-def collect_provider_use() -> Iterator[ProviderUse]:
-    """Collect what is passed to `record_provider_time`, `record_route` and `record_receipt` while the block runs."""
-    use = ProviderUse()
-    token = _provider_use.set(use)
-    try:
-        yield use
-    finally:
-        _provider_use.reset(token)
 
 
 def record_provider_time(seconds: float) -> None:

@@ -16,6 +16,7 @@ from ..model import Redeemed, value_class
 if TYPE_CHECKING:
     from ..keys.access_key import AccessKey
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
 BODY_LIMIT = 16 * 1024
 WEBHOOK_LIMIT = 64 * 1024
 
@@ -129,8 +130,23 @@ class ApiResponse:
     @property
     def content(self) -> bytes | None:
         """The body, or None without one."""
-        text = self.text if self.document is None else json.dumps(self.document, ensure_ascii=False)
+        text = self.text if self.document is None else _json(self.document)
         return None if text is None else text.encode()
+
+    def uncached(self) -> ApiResponse:
+        """Return this response with a header that forbids caching, unless it has one for that."""
+        headers = {"Cache-Control": "no-store", **self.headers}
+        # `dataclasses.replace` takes six times as long.
+        return ApiResponse(
+            self.status,
+            self.document,
+            self.text,
+            headers,
+            self.cookie,
+            self.device_cookie,
+            self.started,
+            self.text_type,
+        )
 
 
 class Chunks(Protocol):

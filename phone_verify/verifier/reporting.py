@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, facts_of, outcome_of
+from ..events.record import UNAVAILABLE, ProviderUse, VerificationEvent, facts_of, outcome_of
 from ..phone import PhoneNumber
 from .server_code import ServerOperations
 
@@ -34,7 +34,7 @@ def operation(
             if not events.has_listeners:
                 return await flow(self, *args, **kwargs)
             result, outcome = None, UNAVAILABLE
-            with events.span(name), collect_provider_use() as use:
+            with events.span(name), ProviderUse() as use:
                 began = ticks()
                 try:
                     result = await flow(self, *args, **kwargs)
