@@ -108,11 +108,7 @@ class PhoneNumber:
     @property
     def calling_code(self) -> str:
         """The country calling code without plus: `98`; of a number whose code is not assigned, three digits."""
-        from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
-
-        # Not by parsing the number, which takes as long as the HMACs of a check. No code begins another one.
-        codes = (self.e164[1:end] for end in (2, 3))
-        return next((code for code in codes if int(code) in COUNTRY_CODE_TO_REGION_CODE), self.e164[1:4])
+        return _calling_code(self.e164[1:4])
 
     @property
     def national(self) -> str:
@@ -185,6 +181,14 @@ def _of(found: reading.Reading | None) -> PhoneNumber:
     # Known already: without this the number would be parsed, and its type looked up, a second time.
     vars(phone).update(_parsed=found.parsed, kind=_kind_of(found.e164, found.type))
     return phone
+
+
+@lru_cache(maxsize=1000)  # all that begin a number
+def _calling_code(digits: str) -> str:
+    """Return the calling code among the first three digits of a number. No code begins another one."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+    return next((code for code in (digits[:1], digits[:2]) if int(code) in COUNTRY_CODE_TO_REGION_CODE), digits)
 
 
 @lru_cache(maxsize=reading.CACHED)
