@@ -113,7 +113,7 @@ class ConnectionTransactionRunner:
         try:
             return row_tables(connection, Functions(connection).statement)
         except Error as error:
-            raise _failed(error) from None
+            raise StoreError(f"The database failed: {name_of(error)}") from None
 
     @cached_property
     def _reads(self) -> ReadStatements:
@@ -121,36 +121,27 @@ class ConnectionTransactionRunner:
 
     def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
         """See `TransactionRunner`."""
-        outer = connections[self._using]
+        outer, second = connections[self._using], None
         raw = _LOST if outer in self._lost else outer.connection
         try:
             with self._queue(outer):
-                return self._run(step, now, mode, outer, raw)
+                _connect(outer)
+                second = None if _is_free(outer) else self._second_of(outer)
+                connection = second.connection if second else outer
+                if connection.in_atomic_block:
+                    with transaction.atomic(using=self._using):
+                        return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
+                prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
+                return run_with_fallback(
+                    lambda run: self._until_done(step, now, connection, prepare, run), _mode_on(connection, mode)
+                )
         except Error as error:
-            raise _failed(error) from None
+            # The text of the error may hold values of the statement.
+            inside = second is not None and outer.vendor == "sqlite"
+            raise StoreError(_INSIDE_A_BLOCK if inside else f"The database failed: {name_of(error)}") from None
         finally:
             if self._setup is not None and raw is not None and outer.connection is None:
                 self._lost.add(outer)
-
-    def _run(
-        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, outer: BaseDatabaseWrapper, raw: Any
-    ) -> T:
-        """As `run`. The connection was `raw` before the step; a sentinel if an earlier step has lost it."""
-        _connect(outer)
-        second = None if _is_free(outer) else self._second_of(outer)
-        connection = second.connection if second else outer
-        if connection.in_atomic_block:
-            with transaction.atomic(using=self._using):
-                return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
-        prepare = second.prepare if second else partial(self._prepare_first, outer, raw)
-        try:
-            return run_with_fallback(
-                lambda run: self._until_done(step, now, connection, prepare, run), _mode_on(connection, mode)
-            )
-        except Error:
-            if second and connection.vendor == "sqlite":
-                raise StoreError(_INSIDE_A_BLOCK) from None
-            raise
 
     def _second_of(self, first: BaseDatabaseWrapper) -> SecondConnection:
         """Return the second connection of this thread, not yet connected if it is new."""
@@ -306,11 +297,6 @@ def _acquired(gate: threading.Lock) -> Iterator[None]:
         yield
     finally:
         gate.release()
-
-
-def _failed(error: Error) -> StoreError:
-    # The text of the error may hold values of the statement.
-    return StoreError(f"The database failed: {name_of(error)}")
 
 
 def name_of(error: Error) -> str:

@@ -105,8 +105,7 @@ def end(url: str, connection: int) -> None:
 def store(url: str, number: int = 0, **options: Any) -> SqlStore:
     """A new store on a database that has the tables; of those with one number all share connections."""
     made = SqlStore(_engine(url, number), create_tables=False, **options)
-    connections = made._transactions._connections
-    connections.owned = True  # as of a store that has its engine for itself
+    connections = made._transactions.connections
     weakref.finalize(made, _return_idle, connections, connections.engine.pool)
     return made
 

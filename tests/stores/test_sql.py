@@ -241,7 +241,7 @@ def test_count_and_open_are_one_transaction(store: SqlStore, monkeypatch: pytest
 def test_threads_of_a_forked_process_share_one_gate(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server in C forks a worker whose threads all begin with a step."""
     run(store.count([Quota("total", 99)], None))
-    kept, calls = store._transactions._connections, list[int]()
+    kept, calls = store._transactions.connections, list[int]()
     after_fork = kept.after_fork_in_child
 
     def slowly() -> None:
@@ -308,7 +308,7 @@ def test_end_of_a_store_leaves_the_connection_to_a_step_that_lasts(path: Path, m
     monkeypatch.setattr(connections_of_sql, "_WAIT_TO_CLOSE", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
     run(store.open(opening(), [], LIMITS, None))
-    connections = store._transactions._connections
+    connections = store._transactions.connections
     with connections:
         connection = connections.take()
         connections.close()
@@ -389,7 +389,7 @@ def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: p
     run(store.get("x" * 44, None))
     for module in (sql_engine, connections, transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
-    with store._transactions._connections, pytest.raises(StoreError, match="too busy"):
+    with store._transactions.connections, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
 

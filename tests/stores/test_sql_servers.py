@@ -439,7 +439,7 @@ store = SqlStore.from_url(sys.argv[1])
 
 def session():
     assert run(store.get(opening().id, None)) is None
-    connections = store._transactions._connections
+    connections = store._transactions.connections
     connection = connections.take()
     raw = connection.dbapi_connection
     number = raw.info.backend_pid if "postgresql" in sys.argv[1] else raw.thread_id()
@@ -470,7 +470,7 @@ def test_fork_without_hooks_shares_no_connection(url: str) -> None:
 
 
 def test_connection_is_not_kept_while_a_thread_may_wait_for_it(store: SqlStore) -> None:
-    connections, got = store._transactions._connections, threading.Event()
+    connections, got = store._transactions.connections, threading.Event()
     taken = [connections.take() for _ in range(MOST)]
 
     def wait() -> None:
@@ -489,11 +489,11 @@ def test_connection_is_not_kept_while_a_thread_may_wait_for_it(store: SqlStore) 
 
 def test_connection_that_ended_while_idle_is_replaced(url: str, store: SqlStore) -> None:
     assert run(store.get(opening().id, None)) is None
-    (idle,) = store._transactions._connections._idle
+    (idle,) = store._transactions.connections._idle
     raw: Any = idle.dbapi_connection
     servers.end(url, raw.info.backend_pid if url.startswith("postgresql") else raw.thread_id())
     assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
-    (other,) = store._transactions._connections._idle
+    (other,) = store._transactions.connections._idle
     assert other is not idle
 
 

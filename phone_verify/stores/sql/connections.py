@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from ...errors import StoreError
 from .engine import IDLE, KEPT, MOST, WAIT
-from .tables import takes_numbers
 
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
 #: For one transaction behind a pooler, which keeps no settings of a session and no plans.
@@ -35,16 +34,13 @@ class Connections:
     As a context manager it admits one thread at a time to an SQLite file, and any number to a server.
     """
 
-    #: Whether the store has the engine for itself.
-    owned = False
-
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         # Not in the engine's pool, which takes as long as a statement of SQLite.
         self._idle: list[sa.PoolProxiedConnection] = []
         self.server = engine.dialect.name != "sqlite"
         self._psycopg: Any = None
-        if takes_numbers(engine.dialect):
+        if engine.dialect.driver == "psycopg":
             from . import postgresql
 
             self._psycopg = postgresql
@@ -83,7 +79,7 @@ class Connections:
                 return connection
             connection.invalidate()
         connection = self.engine.raw_connection()
-        if self.owned and not self.server:
+        if not self.server:
             connection.detach()  # the pool may give out another
         return connection
 
@@ -91,7 +87,7 @@ class Connections:
         """Keep a connection for the next step, unless a thread may wait for it at the engine's pool."""
         pool: Any = self.engine.pool
         enough = self.server and (len(self._idle) >= KEPT or pool.checkedout() >= MOST)
-        if self.owned and connection.is_valid and not enough:
+        if connection.is_valid and not enough:
             self._idle.append(connection)
         else:
             connection.close()

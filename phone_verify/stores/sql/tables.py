@@ -126,12 +126,7 @@ RESPONSE = sa.Table(
 )
 
 #: What the drivers take in place of a value, by their `paramstyle`.
-_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
-
-
-def takes_numbers(dialect: sa.Dialect) -> bool:
-    """Return whether the driver has a cursor for PostgreSQL's own placeholders, which it need not replace."""
-    return dialect.driver == "psycopg"
+_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": NUMBERED}
 
 
 def row_tables(dialect: sa.Dialect) -> Tables:
@@ -150,7 +145,7 @@ def row_tables(dialect: sa.Dialect) -> Tables:
     return Tables(
         kind,
         *[table.name for table in (VERIFICATION, PHONE, COUNTER, RESPONSE, CONVERSION)],
-        placeholder=NUMBERED if takes_numbers(dialect) else _PLACEHOLDERS[dialect.paramstyle],
+        placeholder=_PLACEHOLDERS[dialect.paramstyle],
         numbered=True,
         tagged=False,
         skips_locked=kind != "sqlite",

@@ -29,24 +29,19 @@ class EngineTransactionRunner:
     def __init__(self, engine: sa.Engine, prepare: Callable[[], None], makes_tables: str = "") -> None:
         self.engine = engine
         self._makes_tables = makes_tables
-        self._connections = Connections(engine)
+        self.connections = Connections(engine)
         self.tables = row_tables(engine.dialect)
         self._reads, self._memory = ReadStatements(self.tables), StartCache()
         self._prepare: Callable[[], None] | None = prepare
 
-    def own(self) -> Callable[[], None]:
-        """Keep an SQLite file's connection, since the engine is this store's; return what closes all of them."""
-        self._connections.owned = True
-        return self._connections.close
-
     def run(self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode = Mode.LOCKED) -> T:
         """See `TransactionRunner`."""
         try:
-            with self._connections:
+            with self.connections:
                 if self._prepare is not None:
                     self._prepare()
                     self._prepare = None
-                if not self._connections.server:
+                if not self.connections.server:
                     return self._until_done(step, now, mode, mode.value[-1])
                 return run_with_fallback(lambda run: self._until_done(step, now, mode, run), mode)
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
@@ -57,7 +52,7 @@ class EngineTransactionRunner:
         """Run a step, and once more if it soon failed and was certainly not done."""
         begun, repeated = time.monotonic(), False
         while True:
-            connection = self._connections.take()
+            connection = self.connections.take()
             raw: Any = connection.dbapi_connection
             try:
                 if is_pooled(raw) and mode is not Mode.READ_ONLY:
@@ -65,7 +60,7 @@ class EngineTransactionRunner:
                     if run is Run.FROM_CACHE:
                         raise ConcurrentUpdate
                     run = Run.LOCKED
-                tx = Transaction(self._connections.cursor(connection), self._reads, self._memory, now, run)
+                tx = Transaction(self.connections.cursor(connection), self._reads, self._memory, now, run)
                 try:
                     return self._perform(step, tx, raw)
                 except BaseException as error:
@@ -76,11 +71,11 @@ class EngineTransactionRunner:
                         raise
                     repeated = True
             finally:
-                self._connections.give_back(connection)
+                self.connections.give_back(connection)
 
     def _perform(self, step: Callable[[Transaction], T], tx: Transaction, raw: Any) -> T:
         if not tx.alone:
-            tx.cursor.execute(self._connections.begin(raw))
+            tx.cursor.execute(self.connections.begin(raw))
         result = step(tx)
         if not tx.alone:
             if isinstance(result, Denied) and not tx.wrote:
@@ -88,14 +83,14 @@ class EngineTransactionRunner:
             else:
                 tx.unclear = True
                 raw.commit()
-        self._connections.finish(tx.cursor)
+        self.connections.finish(tx.cursor)
         return result
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect, failure = self.engine.dialect, self.engine.dialect.loaded_dbapi.Error
         if isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None):
-            self._connections.forget(connection, error)
+            self.connections.forget(connection, error)
             return not tx.unclear
         try:
             connection.rollback()
