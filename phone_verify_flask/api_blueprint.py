@@ -48,7 +48,7 @@ from .login import sign_out
 from .oauth_clients import of_request
 from .recent import notes, with_session_data
 from .replies import Replies, complete
-from .state import AppState, current_state
+from .state import AppState, current_request, current_state
 from .tokens import exchange, presented, with_token_user
 
 log = logging.getLogger("phone_verify")
@@ -80,7 +80,7 @@ def _handle(part: str, rest: str | None = None) -> Response:
     if presented_key(here.site, call.headers) is not None:
         # Neither the session nor the user of a token is looked up for another program.
         return _reply(here, run(for_program(here.site, here.site.verifier.flows, call)))
-    if request.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
+    if call.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
         here.accounts.require()  # before the proof is consumed
     by_token, client_of = call.token is not None, of_request() if accepts_client(path, call.method) else None
     wants_user = needs_user(path, call.method, identified=lambda: by_token or (client_of is None and bool(session)))
@@ -122,9 +122,10 @@ def _reply(here: AppState, result: ApiResponse | ApiStream) -> Response:
 @api.after_request
 def _set_cors(response: Response) -> Response:
     """Add what a browser needs, also to what the site's own functions answer in place of the API."""
-    found = request.view_args or {}
+    asked = current_request()
+    found = asked.view_args or {}
     path = "/".join(part for name in ("part", "rest") if (part := found.get(name)) is not None)
-    for name, value in cors_headers(current_state().site, path, request.headers.get("Origin")).items():
+    for name, value in cors_headers(current_state().site, path, asked.environ.get("HTTP_ORIGIN")).items():
         if name == "Vary" and name in response.headers:  # few have one by now, and werkzeug parses it
             response.vary.add(value)
         else:

@@ -12,7 +12,7 @@ from phone_verify.api import ApiRequest, ApiResponse
 from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
 from phone_verify.http.headers import EnvironHeaders
 
-from .state import AppState, current_state
+from .state import AppState, current_request, current_state
 
 #: The key in WSGI's environ under which `asgi_app` receives event streams. No header can set it.
 STREAMS = "phone_verify.streams"
@@ -31,12 +31,13 @@ def read_call(
     can_stream: bool = False,
 ) -> ApiRequest:
     """Return the current request as a request for `path` under the mount."""
-    environ, cookies, https = request.environ, request.cookies, request.is_secure
+    asked = current_request()
+    environ, cookies, https = asked.environ, asked.cookies, asked.is_secure
     return ApiRequest(
-        method=request.method,
+        method=asked.method,
         path=path,
         headers=EnvironHeaders(environ),
-        query=request.query_string.decode("utf-8", "replace"),
+        query=asked.query_string.decode("utf-8", "replace"),
         body=body,
         cookie=cookies.get(cookie_name(COOKIE, https=https), ""),
         device_cookie=cookies.get(cookie_name(DEVICE_COOKIE, https=https), ""),
@@ -55,14 +56,15 @@ def read_body(limit: int) -> bytes | None:
     `request.get_data` would respond with an HTML page if the site's MAX_CONTENT_LENGTH is below our limit. Raises
     `BrokenBodyError`.
     """
-    declared = request.content_length
+    asked = current_request()
+    declared = asked.content_length
     if declared is not None and declared > limit:
         return None
     # The site may have read the stream already: Flask-Security looks for a token in every JSON body.
-    read: bytes | None = getattr(request, "_cached_data", None)
+    read: bytes | None = getattr(asked, "_cached_data", None)
     if read is not None:
         return read if len(read) <= limit else None
-    stream = get_input_stream(request.environ)
+    stream = get_input_stream(asked.environ)
     body = bytearray()
     try:
         while len(body) <= limit and (piece := stream.read(limit + 1 - len(body))):

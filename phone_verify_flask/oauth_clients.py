@@ -19,6 +19,6 @@ def register(app: Flask, client_of: ClientOf) -> None:
 
 def of_request() -> ClientOf | None:
     """Return the function to ask about the token of the current request; None without a token or a bridge."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     found: ClientOf | None = current_app.extensions.get(_KEY)
     return found if token and scheme.lower() == "bearer" else None

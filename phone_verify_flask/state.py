@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from flask import current_app, has_request_context, request, session
+from flask import Request, current_app, has_request_context, request, session
 
 from phone_verify.api import Site
 from phone_verify.config.site import SiteConfig
@@ -49,6 +49,12 @@ class AppState:
     def safe_next(self, target: str) -> str:
         """Return the redirect target: a path, or an absolute URL below `home`; empty for any other site."""
         return safe_next(target, request.host, self.site.public_url, self.home)
+
+
+def current_request() -> Request:
+    """Return the request itself, for several reads: `flask.request` looks it up again for each."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found
 
 
 def current_state() -> AppState:
