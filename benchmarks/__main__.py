@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import alike, cycles, growth, hot_row, http, numbers, regressions, routing, space, spraying
+from . import alike, cycles, growth, hot_row, http, instructions, numbers, regressions, routing, space, spraying
 from .measure import Figure, table
 from .servers import Servers
 
@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument(
         "parts",
         nargs="*",
-        help="memory, cycles, http, alike, growth, spraying, routing, space, hot_row, imports, numbers; all if none",
+        help="memory, cycles, instructions, http, alike, growth, spraying, routing, space, hot_row, imports, numbers; "
+        "all if none",
     )
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
     parser.add_argument(
@@ -48,6 +49,7 @@ def main() -> None:
         "numbers": lambda: numbers.figures(rounds),
         "memory": lambda: cycles.memory(rounds),
         "cycles": lambda: cycles.on_servers(rounds, servers),
+        "instructions": lambda: instructions.figures(servers),
         "http": lambda: http.figures(rounds, servers),
         "alike": lambda: alike.figures(chosen.visits, servers),
         "growth": lambda: growth.figures(rounds, servers, chosen.kept),

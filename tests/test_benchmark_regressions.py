@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from benchmarks.instructions import UNIT, counted
 from benchmarks.measure import Figure
 from benchmarks.regressions import keep, kept, worse
+from phone_verify.phone import PhoneNumber
 
 SHARE = Figure("JSON API, share of a bare view", 0.5, "", more=True)
 CYCLE = Figure("Redis, times the floor", 4.0, "×")
@@ -19,6 +22,22 @@ CYCLE = Figure("Redis, times the floor", 4.0, "×")
 def test_figure_a_quarter_worse_is_named(value: float, more: bool, is_worse: bool) -> None:
     found = worse([Figure("a figure", value, "×", more=more)], {"a figure": 4.0})
     assert found == ([f"a figure: {value:.2f} ×, was 4.00"] if is_worse else [])
+
+
+def test_count_of_instructions_may_hardly_grow() -> None:
+    kept_counts = {"memory": 10_000.0}
+    assert worse([Figure("memory", 10_200, UNIT)], kept_counts) == []
+    assert worse([Figure("memory", 10_400, UNIT)], kept_counts) == ["memory: 10400.00 instructions, was 10000.00"]
+
+
+def test_instructions_are_counted_by_part() -> None:
+    found = counted(lambda: PhoneNumber.parse("+989120000000"))
+    assert found["phone"] > 10
+    assert found["phonenumbers"] > 100
+    document = counted(lambda: json.dumps({}))
+    assert document == counted(lambda: json.dumps({}))
+    assert document["Python"] > 10
+    assert "phone" not in document
 
 
 def test_seconds_and_new_figures_are_not_compared() -> None:
