@@ -88,7 +88,7 @@ def failure_key(budget: Budget, *, trusted: bool, service: str = DEFAULT_SERVICE
     So has each service: the wrong answers at one must not lock a phone out of the others. The code of a
     test number is the same at all of them.
     """
-    name = budget.whole.value
+    name = str(_WHOLE.get(budget, budget))  # `value` of an enumeration takes as long as the rest
     if budget is Budget.TEST_NUMBER:
         return name
     of_service = "" if service == DEFAULT_SERVICE else f"{service}/"

@@ -17,10 +17,10 @@ def verification(outcome: Outcome) -> dict[str, object]:
         raise ValueError("this outcome has no verification")
     return {
         "id": record.id,
-        "status": record.state.value,
+        "status": str(record.state),
         "purpose": record.purpose,
-        "channel": record.channel.value,
-        "channels": [channel.value for channel in outcome.channels],
+        "channel": str(record.channel),
+        "channels": [str(channel) for channel in outcome.channels],
         "phone_hint": record.phone.hint,
         "code_length": record.code_length if record.has_code else None,
         "attempts_left": record.attempts_left if record.has_code else None,

@@ -151,7 +151,7 @@ class AsyncVerifier(QueuedOperations):
             locale=locale,
             trusted=trusted,
             subject=self.keyring.subject(subject),
-            budget=budget.value,
+            budget=str(budget),
             proved_channels=proved,
             access_key=access_key,
             channels=" ".join(self._parts.only),

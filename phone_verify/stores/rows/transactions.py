@@ -57,6 +57,9 @@ class Mode(Enum):
     OPTIMISTIC_THEN_LOCKED = (Run.OPTIMISTIC, Run.LOCKED)
     LOCKED = (Run.LOCKED,)
 
+    def __init__(self, *runs: Run) -> None:
+        self.runs = runs
+
 
 #: How long, in seconds, the server's time is trusted after it was received, ...
 _CLOCK_LASTS = 1.0
@@ -296,7 +299,7 @@ class TransactionRunner(Protocol):
 
 def run_with_fallback(once: Callable[[Run], T], mode: Mode) -> T:
     """Return the result of the first run of this mode without a concurrent update."""
-    *tried, last = mode.value
+    *tried, last = mode.runs
     for run in tried:
         with suppress(ConcurrentUpdate):
             result = once(run)

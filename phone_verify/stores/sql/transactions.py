@@ -42,7 +42,7 @@ class EngineTransactionRunner:
                     self._prepare()
                     self._prepare = None
                 if not self.connections.server:
-                    return self._until_done(step, now, mode, mode.value[-1])
+                    return self._until_done(step, now, mode, mode.runs[-1])
                 return run_with_fallback(lambda run: self._until_done(step, now, mode, run), mode)
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             # The error's own text may contain values of the statement.
