@@ -40,7 +40,7 @@ class Connections:
         self._idle: list[sa.PoolProxiedConnection] = []
         self.server = engine.dialect.name != "sqlite"
         self._psycopg: Any = None
-        if engine.dialect.driver == "psycopg":
+        if engine.dialect.name == "postgresql":
             from . import postgresql
 
             self._psycopg = postgresql

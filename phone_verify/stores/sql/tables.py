@@ -126,7 +126,7 @@ RESPONSE = sa.Table(
 )
 
 #: What the drivers take in place of a value, by their `paramstyle`.
-_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": NUMBERED}
+_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
 
 
 def row_tables(dialect: sa.Dialect) -> Tables:
@@ -145,7 +145,7 @@ def row_tables(dialect: sa.Dialect) -> Tables:
     return Tables(
         kind,
         *[table.name for table in (VERIFICATION, PHONE, COUNTER, RESPONSE, CONVERSION)],
-        placeholder=_PLACEHOLDERS[dialect.paramstyle],
+        placeholder=NUMBERED if kind == "postgresql" else _PLACEHOLDERS[dialect.paramstyle],
         numbered=True,
         tagged=False,
         skips_locked=kind != "sqlite",
