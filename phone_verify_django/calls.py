@@ -112,10 +112,9 @@ def mount_of(request: HttpRequest, path: str) -> str:
 
 def response(request: HttpRequest, site: Site, reply: ApiResponse) -> HttpResponse:
     """Return the Django response for a reply of the API."""
-    body, kind = reply.content or b"", reply.content_type or "text/plain"
-    headers = {"Cache-Control": "no-store", **reply.headers, "X-Content-Type-Options": "nosniff"}
-    answer = HttpResponse(body, status=reply.status, content_type=kind, headers=headers)
-    if reply.content_type is None:
+    headers = reply.all_headers
+    answer = HttpResponse(reply.content or b"", status=reply.status, headers=headers)
+    if "Content-Type" not in headers:
         del answer.headers["Content-Type"]
     # Django logs the path of every 4xx response, and our paths hold ids and webhook secrets.
     answer._has_been_logged = True  # type: ignore[attr-defined]

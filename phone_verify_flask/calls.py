@@ -76,10 +76,9 @@ def read_body(limit: int) -> bytes | None:
 
 def make_response(reply: ApiResponse, here: AppState) -> Response:
     """Return the Flask response of a reply."""
-    body = reply.content
-    headers = {"Cache-Control": "no-store", **reply.headers, "X-Content-Type-Options": "nosniff"}
-    response = current_app.response_class(body, reply.status, headers, content_type=reply.content_type)
-    if body is None:
+    headers = reply.all_headers
+    response = current_app.response_class(reply.content, reply.status, headers)
+    if "Content-Type" not in headers:
         del response.headers["Content-Type"]
     keep(response, reply.cookie, here)
     remember(response, reply.device_cookie, here)

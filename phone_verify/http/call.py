@@ -133,6 +133,12 @@ class ApiResponse:
         text = self.text if self.document is None else _json(self.document)
         return None if text is None else text.encode()
 
+    @property
+    def all_headers(self) -> Mapping[str, str]:
+        """The headers, with the media type of the body unless they name one, and those that every response has."""
+        kind = {"Content-Type": self.content_type} if self.content_type is not None else {}
+        return {"Cache-Control": "no-store", **kind, **self.headers, "X-Content-Type-Options": "nosniff"}
+
     def uncached(self) -> ApiResponse:
         """Return this response with a header that forbids caching, unless it has one for that."""
         headers = {"Cache-Control": "no-store", **self.headers}
