@@ -106,11 +106,13 @@ def store(url: str, number: int = 0, **options: Any) -> SqlStore:
     """A new store on a database that has the tables; of those with one number all share connections."""
     made = SqlStore(_engine(url, number), create_tables=False, **options)
     connections = made._transactions.connections
+    connections.own()
     weakref.finalize(made, _return_idle, connections, connections.engine.pool)
     return made
 
 
 def _return_idle(connections: Connections, pool: sa.Pool) -> None:
+    sa.event.remove(connections.engine, "checkout", connections._renew)
     for idle in connections._idle:
         if connections.engine.pool is not pool:
             idle.detach()  # so that `close` closes it, as the end of its engine did to the others

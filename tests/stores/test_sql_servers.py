@@ -487,6 +487,43 @@ def test_connection_is_not_kept_while_a_thread_may_wait_for_it(store: SqlStore) 
     assert len(connections._idle) == KEPT
 
 
+@pytest.mark.parametrize("kind", [sa.NullPool, sa.StaticPool])
+def test_engine_of_the_site_may_have_any_pool(url: str, kind: type[sa.Pool]) -> None:
+    driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+    engine = sa.create_engine(sa.make_url(url).set(drivername=driver[sa.make_url(url).drivername]), poolclass=kind)
+    store = SqlStore(engine)
+    assert run(store.get(opening().id, None)) is None
+    assert not store._transactions.connections._idle
+    engine.dispose()
+
+
+def test_loss_of_a_connection_leaves_the_limit_to_the_others(url: str, store: SqlStore) -> None:
+    connections = store._transactions.connections
+    taken = [connections.take() for _ in range(MOST)]
+    waiting = threading.Thread(target=lambda: taken.append(connections.take()))
+    waiting.start()
+    connections.forget(taken.pop(), RuntimeError("lost"))
+    waiting.join(WAIT / 2)
+    assert not waiting.is_alive(), "a thread waits at a pool that nothing is given back to"
+    pool: Any = connections.engine.pool
+    assert pool.checkedout() == MOST  # so there is no other pool, which would have a limit for itself
+    for connection in taken:
+        connections.give_back(connection)
+
+
+def test_connections_that_were_idle_in_the_pool_are_replaced_after_a_loss(store: SqlStore) -> None:
+    connections = store._transactions.connections
+    taken = [connections.take() for _ in range(KEPT + 2)]
+    older = [connection.dbapi_connection for connection in taken]
+    for connection in taken[: KEPT + 1]:
+        connections.give_back(connection)  # the last one to the pool
+    connections.forget(taken[-1], RuntimeError("lost"))
+    assert not connections._idle
+    newer = connections.take()
+    assert not any(newer.dbapi_connection is old for old in older)
+    connections.give_back(newer)
+
+
 def test_connection_that_ended_while_idle_is_replaced(url: str, store: SqlStore) -> None:
     assert run(store.get(opening().id, None)) is None
     (idle,) = store._transactions.connections._idle

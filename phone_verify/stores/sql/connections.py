@@ -34,8 +34,11 @@ class Connections:
     As a context manager it admits one thread at a time to an SQLite file, and any number to a server.
     """
 
+    #: Whether the store has the engine for itself. Otherwise another user may need all of its connections.
+    _owned = False
+
     def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
+        self.engine, self._renews = engine, False
         # Not in the engine's pool, which takes as long as a statement of SQLite.
         self._idle: list[sa.PoolProxiedConnection] = []
         self.server = engine.dialect.name != "sqlite"
@@ -79,18 +82,20 @@ class Connections:
                 return connection
             connection.invalidate()
         connection = self.engine.raw_connection()
-        if not self.server:
+        if self._owned and not self.server:
             connection.detach()  # the pool may give out another
         return connection
 
     def give_back(self, connection: sa.PoolProxiedConnection) -> None:
         """Keep a connection for the next step, unless a thread may wait for it at the engine's pool."""
-        pool: Any = self.engine.pool
-        enough = self.server and (len(self._idle) >= KEPT or pool.checkedout() >= MOST)
-        if connection.is_valid and not enough:
+        if self._owned and connection.is_valid and not self._has_enough():
             self._idle.append(connection)
         else:
             connection.close()
+
+    def _has_enough(self) -> bool:
+        pool: Any = self.engine.pool  # of our own engine; another may have a pool that does not count
+        return self.server and (len(self._idle) >= KEPT or pool.checkedout() >= MOST)
 
     def cursor(self, connection: sa.PoolProxiedConnection) -> Any:
         """Return a cursor of the driver; on PostgreSQL it is kept with the connection."""
@@ -102,9 +107,27 @@ class Connections:
             cursor.close()
 
     def forget(self, lost: sa.PoolProxiedConnection, error: BaseException) -> None:
-        """Close a lost connection and all idle ones: the server is gone for all of them."""
+        """Close a lost connection and all idle ones: the server is gone for all of them.
+
+        Our own pool stays: threads wait at it, and a second one would not count the connections of the first.
+        """
         lost.invalidate(error)
-        self._close_all()
+        if not self._owned:
+            self.engine.dispose()
+        self._renews = True
+        self._close_idle()
+
+    def _renew(self, *_: object) -> None:
+        """Let the pool renew what it has kept since before a loss, as SQLAlchemy's event `checkout`."""
+        if self._renews:
+            self._renews = False
+            raise sa.exc.InvalidatePoolError
+
+    def own(self) -> Callable[[], None]:
+        """Keep connections, since the store has the engine for itself; return what closes all of them."""
+        self._owned = True
+        sa.event.listen(self.engine, "checkout", self._renew)
+        return self.close
 
     def close(self) -> None:
         """Close the connections that are not in use.

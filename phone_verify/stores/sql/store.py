@@ -59,7 +59,7 @@ class SqlStore(RowStore):
         engine = engine_of(url)
         store = cls(engine, keep=keep, create_tables=create_tables, makes_tables=makes_tables)
         # The store owns the engine and its connections: they are closed with it.
-        weakref.finalize(store, store._transactions.connections.close)
+        weakref.finalize(store, store._transactions.connections.own())
         return store
 
     def __repr__(self) -> str:
