@@ -77,7 +77,7 @@ def read_body(limit: int) -> bytes | None:
 def make_response(reply: ApiResponse, here: AppState) -> Response:
     """Return the Flask response of a reply."""
     headers = reply.all_headers
-    response = current_app.response_class(reply.content, reply.status, headers)
+    response = current_app.response_class(reply.content, status=reply.status, headers=headers)
     if "Content-Type" not in headers:
         del response.headers["Content-Type"]
     keep(response, reply.cookie, here)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, abort, request
+from flask import Flask, Response, abort, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -38,6 +38,22 @@ def test_api_signs_in_and_out() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Content-Type" not in answer.headers
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
+
+
+class NamedOnly(Response):
+    """A site's own class, which names what it passes on, as many do."""
+
+    def __init__(self, response: Any = None, **named: Any) -> None:
+        super().__init__(response, **named)
+
+
+def test_response_class_of_the_site_gets_the_names_that_flask_passes() -> None:
+    made = make()
+    made.app.response_class = NamedOnly
+    with made.app.test_request_context("/phone/v1/health"):  # Flask's test client has a class of its own
+        answer = made.app.full_dispatch_request()
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_start_and_check_build_one_call_each(monkeypatch: pytest.MonkeyPatch) -> None:
