@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -497,6 +498,33 @@ def test_engine_of_the_site_may_have_any_pool(url: str, kind: type[sa.Pool]) -> 
     engine.dispose()
 
 
+def test_connection_is_not_kept_if_its_rollback_is_interrupted(store: SqlStore) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    def step(tx: transactions.Transaction) -> None:
+        patch.setattr(type(tx.cursor.connection), "rollback", interrupt)
+        raise ValueError
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        store._transactions.run(step, None, transactions.Mode.LOCKED)
+    assert not store._transactions.connections._idle
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("left", ["BEGIN", "BEGIN; SELECT 1/0"])
+def test_connection_that_was_left_in_a_transaction_is_not_used(store: SqlStore, left: str) -> None:
+    connections = store._transactions.connections
+    connection = connections.take()
+    with suppress(psycopg.Error):
+        connections.cursor(connection).execute(left)
+    connections.give_back(connection)
+    order = opening()
+    assert isinstance(run(store.open(order, [], LIMITS, None)), Verification)
+    assert run(store.get(order.id, None)) is not None
+    assert not connection.is_valid
+
+
 def test_loss_of_a_connection_leaves_the_limit_to_the_others(url: str, store: SqlStore) -> None:
     connections = store._transactions.connections
     taken = [connections.take() for _ in range(MOST)]
@@ -506,7 +534,7 @@ def test_loss_of_a_connection_leaves_the_limit_to_the_others(url: str, store: Sq
     waiting.join(WAIT / 2)
     assert not waiting.is_alive(), "a thread waits at a pool that nothing is given back to"
     pool: Any = connections.engine.pool
-    assert pool.checkedout() == MOST  # so there is no other pool, which would have a limit for itself
+    assert pool.checkedout() == MOST  # the same pool: another would have a separate limit
     for connection in taken:
         connections.give_back(connection)
 

@@ -79,8 +79,12 @@ def _is_pooled(connection: Connection) -> bool:
 
 
 def is_lost(connection: Connection) -> bool:
-    """Return whether an idle connection was closed by the server, which sends a message and has no other to send."""
-    return connection.closed or is_readable(connection.fileno())
+    """Return whether an idle connection was closed by the server, which sends a message and has no other to send.
+
+    Also if an interruption, which can come between any two instructions, has left it in a transaction or a statement.
+    """
+    is_idle = connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    return not is_idle or is_readable(connection.fileno())
 
 
 def kept_cursor(connection: sa.PoolProxiedConnection) -> psycopg.RawCursor[Any]:

@@ -94,6 +94,9 @@ class EngineTransactionRunner:
             return not tx.unclear
         try:
             connection.rollback()
-        except failure as lost:
+        except BaseException as lost:
+            # Also if an interruption came here: the next step would commit what this one wrote.
             connection.invalidate(lost)
+            if not isinstance(lost, failure):
+                raise
         return isinstance(error, failure) and code_of(error) in DEADLOCKS
