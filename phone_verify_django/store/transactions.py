@@ -246,8 +246,11 @@ def _in_a_transaction(step: Callable[[Transaction], T], tx: Transaction, connect
     except BaseException:
         try:
             tx.cursor.execute("ROLLBACK")
-        except Error:
+        except BaseException as lost:
+            # Also if an interruption came here: the next step would commit what this one wrote.
             connection.close()
+            if not isinstance(lost, Error):
+                raise
         raise
     return result
 

@@ -21,6 +21,7 @@ from phone_verify.errors import StoreError
 from phone_verify.lifecycle import Spent
 from phone_verify.limits import Quota
 from phone_verify.model import Verification
+from phone_verify.stores.rows.transactions import Mode
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, opening, run, together
 from phone_verify_django.models import PhoneRow
 from phone_verify_django.store import OrmStore, in_worker, transactions
@@ -566,3 +567,20 @@ def test_schema_of_a_middleware_is_used_by_every_step(middleware: str) -> None:
             timeout=120,
         )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_connection_is_closed_if_its_rollback_is_interrupted(store: OrmStore) -> None:
+    """By Ctrl-C or the time limit of a task queue: the next step would commit what the failed one wrote."""
+
+    def interrupt(execute: Callable[..., Any], text: str, *given: Any) -> Any:
+        if text == "ROLLBACK":
+            raise KeyboardInterrupt
+        return execute(text, *given)
+
+    def step(_: object) -> None:
+        raise ValueError
+
+    with connections["own"].execute_wrapper(interrupt), pytest.raises(KeyboardInterrupt):
+        store._transactions.run(step, None, Mode.LOCKED)
+    assert connections["own"].connection is None
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
