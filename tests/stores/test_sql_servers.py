@@ -552,6 +552,17 @@ def test_connections_that_were_idle_in_the_pool_are_replaced_after_a_loss(store:
     connections.give_back(newer)
 
 
+def test_connection_of_the_pool_may_end_before_a_loss(url: str, store: SqlStore) -> None:
+    connections = store._transactions.connections
+    taken = [connections.take() for _ in range(KEPT + 2)]
+    raw: Any = taken[KEPT].dbapi_connection
+    for connection in taken[: KEPT + 1]:
+        connections.give_back(connection)
+    servers.end(url, raw.info.backend_pid if url.startswith("postgresql") else raw.thread_id())
+    connections.forget(taken[-1], RuntimeError("lost"))
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+
+
 def test_connection_that_ended_while_idle_is_replaced(url: str, store: SqlStore) -> None:
     assert run(store.get(opening().id, None)) is None
     (idle,) = store._transactions.connections._idle

@@ -22,6 +22,8 @@ BEGIN_POOLED = (
     "SET LOCAL jit = off"
 )
 
+#: The name of the losses before a connection was made, among what is kept with it.
+_LOSSES = "phone_verify_losses"
 #: Seconds that the end of a store waits for the step of another thread.
 _WAIT_TO_CLOSE = 1.0
 #: Admits one thread of a forked process, which exchanges the inherited connections.
@@ -38,7 +40,7 @@ class Connections:
     _owned = False
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.engine, self._renews = engine, False
+        self.engine, self._losses = engine, 0
         # Not in the engine's pool, which takes as long as a statement of SQLite.
         self._idle: list[sa.PoolProxiedConnection] = []
         self.server = engine.dialect.name != "sqlite"
@@ -114,14 +116,14 @@ class Connections:
         lost.invalidate(error)
         if not self._owned:
             self.engine.dispose()
-        self._renews = True
+        self._losses += 1
         self._close_idle()
 
-    def _renew(self, *_: object) -> None:
-        """Let the pool renew what it has kept since before a loss, as SQLAlchemy's event `checkout`."""
-        if self._renews:
-            self._renews = False
-            raise sa.exc.InvalidatePoolError
+    def _renew(self, _: object, record: Any, __: object) -> None:
+        """Let the pool replace a connection that it has had since before a loss, as SQLAlchemy's event `checkout`."""
+        losses = self._losses
+        if record.info.setdefault(_LOSSES, losses) < losses:
+            raise sa.exc.DisconnectionError
 
     def own(self) -> Callable[[], None]:
         """Keep connections, since the store has the engine for itself; return what closes all of them."""
