@@ -139,4 +139,4 @@ def test_long_csv_is_sent_while_it_is_read(site: tuple[str, str]) -> None:
             most = max(most, server_memory(site[1]) - before)
         assert lines == ROWS + 1
         assert size > 20_000_000
-        assert most < size / 2
+        assert most < size * 3 / 4  # a file that is made first takes its size at least; this takes up to half
