@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,7 +31,6 @@ from .servers import Servers
 from .sites import PHONES
 
 _ROOT = Path(next(iter(phone_verify.__path__))).parent
-_STANDARD = Path(os.__file__).parent
 _WARM, _CYCLES = 60, 20
 #: The unit of these figures.
 UNIT = "instructions"
@@ -41,15 +40,11 @@ _FIGURES = {"memory": "memory", "sqlite": "SQLite", "redis": "Redis", "postgresq
 def counted(run: Callable[[], object]) -> Counter[str]:
     """Return how many instructions a function takes in this thread, by part. It is called twice."""
     found: Counter[str] = Counter()
-    parts: dict[str, str] = {}
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
-            file = frame.f_code.co_filename
-            if file not in parts:
-                parts[file] = _part(file)
-            found[parts[file]] += 1
+            found[_part(frame.f_code.co_filename)] += 1
         return trace
 
     # Python 3.13 reports instructions only if a frame asks for them before the trace begins.
@@ -65,8 +60,12 @@ def counted(run: Callable[[], object]) -> Counter[str]:
     return found
 
 
+@cache
 def _part(file: str) -> str:
-    """Return what of this library a file belongs to, or its distribution; the code of dataclasses has no file."""
+    """Return the part that the code of a file belongs to: one of this library, another package, or Python.
+
+    `values` are the constructors of dataclasses, which have no file.
+    """
     path = Path(file)
     if path.is_relative_to(_ROOT) and path.parts[len(_ROOT.parts)].startswith("phone_verify"):
         package, *rest = path.relative_to(_ROOT).parts
