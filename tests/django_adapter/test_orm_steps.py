@@ -152,17 +152,17 @@ def test_deadlock_is_resolved_by_a_repetition(two_rows: str) -> None:
 
 
 def test_second_deadlock_is_resolved_too(two_rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other step may wake so late that the repetition already holds its row again."""
+    """The other step may hold the row of the repetition again. Both deadlocks come in turn on a busy machine too."""
     monkeypatch.setattr(steps, "_REPEATS_WITHIN", 20)  # a busy machine needs more than the two seconds
     runs: list[int] = []
-    meet = threading.Barrier(2)
+    meet, passed = threading.Barrier(2), [threading.Event(), threading.Event()]
 
     def rival() -> None:
         # It is never the one that is ended: PostgreSQL's is the first to notice, MySQL's has changed fewer rows.
         if connections[two_rows].vendor == "postgresql":
             with connections[two_rows].cursor() as cursor:
                 cursor.execute("SET deadlock_timeout = '60s'")
-        for _ in range(2):
+        for turn in passed:
             with transaction.atomic(using=two_rows):
                 more = [ChangeRow(topic=f"more {number}", version=0) for number in range(30)]
                 ChangeRow.objects.using(two_rows).bulk_create(more)
@@ -170,9 +170,12 @@ def test_second_deadlock_is_resolved_too(two_rows: str, monkeypatch: pytest.Monk
                 meet.wait(10)
                 add(two_rows, "a")
                 ChangeRow.objects.using(two_rows).filter(topic__startswith="more").delete()
+            turn.set()
         connections[two_rows].close()
 
     def step() -> None:
+        if runs:
+            passed[len(runs) - 1].wait(30)
         add(two_rows, "a")
         runs.append(1)
         if len(runs) < 3:
