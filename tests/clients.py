@@ -156,7 +156,7 @@ class AsyncDjangoCarrier:
         async def respond() -> Any:
             return await self._client.generic(method, path, body, content_type=kind, headers=rest)
 
-        # A context of its own, as under a server: one that every request was run in would grow.
+        # A new context, as under a server: one that every request was run in would grow.
         response = Context().run(async_to_sync(respond))
         cookies = {name: morsel.OutputString() for name, morsel in response.cookies.items()}
         return Answer(response.status_code, {k.lower(): v for k, v in response.items()}, response.content, cookies)

@@ -23,7 +23,7 @@ from .servers import FOLDERS, environment, gunicorn
 from .test_access_keys import _SITES, ROOT, Company
 
 PRICE, CAP = Decimal("0.05"), Decimal("0.50")
-#: More starts at once than the cap pays for.
+#: More simultaneous starts than the cap pays for.
 STARTS = 24
 
 

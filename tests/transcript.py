@@ -257,13 +257,13 @@ class Visitor:
         return answer
 
     def site_page(self, expected: str, path: str) -> None:
-        """Load an address below the mount that the site answers with a page of its own; only the status is compared."""
+        """Load an address below the mount that the site answers with its own page; only the status is compared."""
         answer = self._carrier.send("GET", MOUNT + path, b"", {})
         own = Answer(answer.status, {}, b"")
         self._transcript.note(expected, f"GET page {path}", own, page=True)
 
     def submit(self, path: str, language: str = "en", *, followed: bool = True, **fields: str) -> Answer:
-        """Submit a form, with the site's token, and load the page of ours to which it is redirected."""
+        """Submit a form, with the site's token, and load our page to which it is redirected."""
         token = hidden_token(self._browser.get(f"{MOUNT}login/").text)
         headers = {"Content-Type": _FORM, "Accept-Language": language}
         answer = self._carrier.send("POST", MOUNT + path, urlencode({**token, **fields}).encode(), headers)

@@ -162,7 +162,7 @@ def test_expired_second_step_starts_over() -> None:
 
 
 def test_planted_first_step_continues_nothing() -> None:
-    """A cookie that another client has set is no verification of this session."""
+    """A cookie that another client has set does not count as a verification of this session."""
     written, caller = sms(), lines()
     thief, victim = Both(written, caller), Both(written, caller)
     victim.harness, victim.site = thief.harness, thief.site

@@ -292,7 +292,7 @@ def test_qr_code_is_hidden_where_a_phone_is_in_the_hand(phone_tab: Any, laptop_t
 
 
 def test_number_to_call_is_copied(laptop_tab: Any) -> None:
-    # Pages of a test host are no secure context, so the clipboard is a stand-in.
+    # Pages of a test host are not a secure context, so the clipboard is a stand-in.
     laptop_tab.add_init_script(
         "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => { window.copied = text; }}})"
     )

@@ -137,7 +137,7 @@ def test_repeated_webhooks_query_once_in_three_seconds() -> None:
     harness.begun(CALL)
     for _ in range(5):
         assert not reported(harness, id="7")
-    # A webhook that comes too soon makes the next query due at once.
+    # A webhook that comes too soon makes the next query due immediately.
     assert driver.polls == 3
 
 

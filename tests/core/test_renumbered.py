@@ -103,7 +103,7 @@ def test_rules_are_one_to_one_and_free_no_number(code: str, length: int) -> None
 
 
 def test_rule_does_not_hold_for_a_number_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the table says: the number of another subscriber is never taken for an old one."""
+    """Independent of the table: the number of another subscriber is never taken for an old one."""
     rule = Renumbering("55", r"[1-9]{2}[6-9]\d{7}", "9", date(2016, 11, 6), "a wrong rule", at=2)
     monkeypatch.setattr(renumbered, "_RULES", [(rule, re.compile(rule.old))])
     assert current_form("+551190000000") == "+5511990000000"

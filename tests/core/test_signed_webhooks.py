@@ -61,7 +61,7 @@ def test_signed_webhook_is_accepted_and_a_forged_one_rejected(caplog: pytest.Log
         signed(b"{}", harness.clock() + timedelta(minutes=6)),
     ):
         assert harness.verifier.receive("signing", forged).rejected
-    # Once an hour: anyone who has the URL can send any number of them.
+    # Once an hour: anyone with the URL can send any number of them.
     assert caplog.text.count("a webhook for signing was rejected") == 1
 
 

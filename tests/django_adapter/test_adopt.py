@@ -322,7 +322,7 @@ assert names() == ["09120000001", "09120000009", THREE, ONE]
 
 
 def test_number_written_during_the_run_is_not_adopted(tmp_path: Path) -> None:
-    """A user who is read before the number's own user writes it in another spelling between the two passes."""
+    """A user read before the number's own user writes it in another spelling between the two passes."""
     run_on_a_site(
         tmp_path,
         WITH_PHONE,

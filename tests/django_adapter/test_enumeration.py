@@ -31,7 +31,7 @@ def work() -> Iterator[list[str]]:
 def test_registered_and_unknown_numbers_get_equal_responses(
     fields: dict[str, bool], network: Network, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # On PostgreSQL a connection changes to functions after some statements, for whatever phone they are.
+    # On PostgreSQL a connection changes to functions after some statements, for any phones.
     monkeypatch.setattr(functions, "_USES", 1_000_000)
     configure(**SETTINGS)
     site = Site(lambda: Browser(DjangoCarrier()), lambda: network.code, work)

@@ -326,7 +326,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("what", PLANTED)
 def test_planted_function_is_not_called(alias: str, what: str) -> None:
-    """A user who may create functions in the schema could put one in the place of ours, to be run by the site."""
+    """A user who may create functions in the schema could replace the store's by one that the site then runs."""
     old, new = PLANTED[what]
     cycle(OrmStore(using=alias))
     execute("DROP ROLE IF EXISTS phone_verify_other", "CREATE ROLE phone_verify_other")
@@ -473,7 +473,7 @@ def test_user_who_may_not_read_the_catalogue(alias: str, monkeypatch: pytest.Mon
 
 
 def test_server_that_takes_no_writes_from_a_call(alias: str) -> None:
-    """As behind a proxy that sends whatever begins with SELECT to a replica."""
+    """As behind a proxy that sends every text beginning with SELECT to a replica."""
     store = OrmStore(using=alias)
     cycle(store)
 

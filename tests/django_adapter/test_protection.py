@@ -141,7 +141,7 @@ def test_site_may_allow_frames(client: Client, network: Network, configure: Conf
     configure(sms="console://", frame_ancestors=["https://partner.example"])
     answer = client.get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored beside frame-ancestors
+    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored next to frame-ancestors
 
 
 @pytest.mark.parametrize("ancestors", [[], ["https://partner.example"]], ids=["none", "partner"])

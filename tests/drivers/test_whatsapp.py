@@ -28,7 +28,7 @@ class TestWhatsApp(DriverSuite):
     phone = "+15005550006"
 
 
-#: The vendor's codes with the resulting failure kind, and some beside them.
+#: The vendor's codes with the resulting failure kind, and some others.
 TABLE = """
     190 configuration
     0 configuration

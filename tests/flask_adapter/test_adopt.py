@@ -202,7 +202,7 @@ def test_number_taken_or_changed_meanwhile_is_reported(site: Site) -> None:
 
 
 def test_number_written_during_the_run_is_not_adopted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who is read before the number's own user writes it in another spelling between the two passes."""
+    """A user read before the number's own user writes it in another spelling between the two passes."""
     register(site)
     site.add("09120000002", "09120000001")
     entries, passes = adoption.entries, []

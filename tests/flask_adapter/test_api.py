@@ -50,7 +50,7 @@ class NamedOnly(Response):
 def test_response_class_of_the_site_gets_the_names_that_flask_passes() -> None:
     made = make()
     made.app.response_class = NamedOnly
-    with made.app.test_request_context("/phone/v1/health"):  # Flask's test client has a class of its own
+    with made.app.test_request_context("/phone/v1/health"):  # Flask's test client has its own class
         answer = made.app.full_dispatch_request()
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"

@@ -82,7 +82,7 @@ def test_every_page_response_forbids_frames() -> None:
 def test_site_may_allow_frames() -> None:
     answer = make(PHONE_VERIFY_FRAME_ANCESTORS="https://partner.example").app.test_client().get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored beside frame-ancestors
+    assert answer.headers["X-Frame-Options"] == "DENY"  # ignored next to frame-ancestors
 
 
 @pytest.mark.parametrize("ancestors", ["", "https://partner.example"], ids=["none", "partner"])

@@ -1,4 +1,4 @@
-"""A cap holds to the cent under 200 simultaneous starts, whatever store keeps the verifications."""
+"""A cap holds to the cent under 200 simultaneous starts, whichever store keeps the verifications."""
 
 from __future__ import annotations
 

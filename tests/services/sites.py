@@ -83,7 +83,7 @@ class MemoryRows:
         return True
 
     def put(self, name: str, **document: Any) -> None:
-        """Write a service whatever its version is."""
+        """Write a service, ignoring its version."""
         self.last += 1
         self.rows[name] = ServiceRow(name, self.last, document)
 

@@ -1,4 +1,4 @@
-"""What the pages show: numbers, channels, states and the texts beside them."""
+"""What the pages show: numbers, channels, states and the texts next to them."""
 
 from __future__ import annotations
 
