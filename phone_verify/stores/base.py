@@ -1,9 +1,8 @@
 """The contract of a store. Every method is one atomic step; a store never receives a code.
 
-Atomicity is per phone: the phone's tag begins every verification id, so a store may shard by it.
-`now` is None in production, and the store's server supplies the time inside the step (memory and
-SQLite: the process clock); tests pass a `ManualClock`'s. Records are returned with `read_at`, the
-time of the step.
+Atomicity is per phone: the phone's tag begins every verification id, so a store may shard by it. `now` is None in
+production, and the store's server supplies the time inside the step (memory and SQLite: the process clock); tests pass
+a `ManualClock`'s. Records are returned with `read_at`, the time of the step.
 
 Every method raises `StoreError` if the store is unavailable; the step has then been done either
 completely or not at all. The methods are coroutines so that blocking and async sites share one
@@ -54,9 +53,8 @@ class Reservation:
     A place has a name, the keyed digest of an idempotency key and of a client (`Keyring.place`), or of
     a line (`Keyring.line_place`).
 
-    The response may be in any of the places `names`; without one, the first of them is taken.
-    `holder` is drawn for this attempt, `request` is the keyed digest of the call and its body, and
-    `tag` that of the phone.
+    The response may be in any of the places `names`; without one, the first of them is taken. `holder` is drawn for
+    this attempt, `request` is the keyed digest of the call and its body, and `tag` that of the phone.
     """
 
     names: Sequence[str]
@@ -125,10 +123,9 @@ class Store(Protocol):
         """Consume an attempt, compare, close the record if the answer is right or no attempt is
         left, and count or clear failures.
 
-        Wrong binding, closed record, no code to compare with, wrong length, too many failures:
-        returns the reason and consumes nothing. The wrong answers of the client's address and of
-        the whole site are compared and written in the same step; where they are on another server
-        (Redis Cluster), just before and just after it.
+        Wrong binding, closed record, no code to compare with, wrong length, too many failures: returns the reason and
+        consumes nothing. The wrong answers of the client's address and of the whole site are compared and written in
+        the same step; where they are on another server (Redis Cluster), just before and just after it.
         """
         ...
 
@@ -162,9 +159,8 @@ class Store(Protocol):
         """Record a provider's verdict on an answer to a remote code that `spend` let through; None
         if the provider could not check it.
 
-        Right, and of this generation: closes as verified and clears the failures. Wrong: closes as
-        exhausted if no attempt is left and no check is pending. None: also takes back the counted
-        failure.
+        Right, and of this generation: closes as verified and clears the failures. Wrong: closes as exhausted if no
+        attempt is left and no check is pending. None: also takes back the counted failure.
         """
         ...
 
@@ -281,12 +277,7 @@ class CountsAndOpens(Protocol):
         ...
 
     async def count_and_open(
-        self,
-        shared: Sequence[Quota],
-        opening: Opening,
-        quotas: Sequence[Quota],
-        limits: Limits,
-        now: datetime | None,
+        self, shared: Sequence[Quota], opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> tuple[Counted, Verification] | Denied:
         """Count one send under the shared quotas, and open the verification; or change no count and
         return the reason, that of `count` before that of `open`.

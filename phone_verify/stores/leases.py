@@ -21,9 +21,8 @@ log = logging.getLogger("phone_verify")
 class Leases:
     """Leases lines of a pool, by the places of the store.
 
-    A place is taken in one atomic step, until the claim has expired and its line has rested. It names
-    the claim, so that a line whose claim ended earlier is leased again once it has rested; a closed
-    claim never opens again.
+    A place is taken in one atomic step, until the claim has expired and its line has rested. It names the claim, so
+    that a line whose claim ended earlier is leased again once it has rested; a closed claim never opens again.
     """
 
     store: Store
@@ -36,9 +35,8 @@ class Leases:
     ) -> PhoneNumber | None:
         """Lease a free line of this pool, drawn at random, and return it; None if all are taken.
 
-        `shown` are the bindings that the claim's client presented. A claim that has a line gets
-        another one, or keeps it if all are taken. A line may rest longer for the claim's phone than
-        for others: `attach` then refuses it.
+        `shown` are the bindings that the claim's client presented. A claim that has a line gets another one, or keeps
+        it if all are taken. A line may rest longer for the claim's phone than for others: `attach` then refuses it.
         """
         if not pool:
             return None

@@ -1,9 +1,8 @@
 """The store in Django's database: the operations of every store, over the tables of our models.
 
-A step on SQLite takes the write lock before it reads, independent of the site's `transaction_mode`.
-The writes of a step are kept even if the caller's transaction is rolled back: inside an atomic block
-of the site the step uses a second connection to the same database, which the thread keeps as long as
-its first one.
+A step on SQLite takes the write lock before it reads, independent of the site's `transaction_mode`. The writes of a
+step are kept even if the caller's transaction is rolled back: inside an atomic block of the site the step uses a second
+connection to the same database, which the thread keeps as long as its first one.
 """
 
 from __future__ import annotations

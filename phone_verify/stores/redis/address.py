@@ -53,9 +53,7 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """Parse a store URL. Raises `ConfigurationError`, which shows nothing of the URL except the
-    names of its options.
-    """
+    """Parse a store URL. Raises `ConfigurationError`, which shows only the names of its options."""
     scheme, _, rest = url.partition("://")
     tls = scheme.startswith("rediss")
     try:

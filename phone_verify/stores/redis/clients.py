@@ -6,8 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import redis
 import redis.asyncio
@@ -27,8 +26,7 @@ SENTINEL_WAIT = 1.0
 #: Everything that a client raises if the server does not execute a command.
 ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.ChildDeadlockedError, OSError)
 
-#: Short descriptions of errors. The text of an error may contain the address or values of the
-#: command.
+#: Short descriptions of errors. The text of an error may contain the address or values of the command.
 _MEANINGS: dict[type[BaseException], str] = {
     exceptions.AuthenticationError: "it rejected the user or password in the URL of the store",
     exceptions.NoPermissionError: "its ACL forbids a command; docs/stores.md lists the required ones",
@@ -46,8 +44,7 @@ _MEANINGS: dict[type[BaseException], str] = {
     OSError: "it cannot be reached",
 }
 
-#: Error texts of servers for a forbidden command within a script: Redis up to 7.0, then later
-#: versions and Valkey.
+#: Error texts of servers for a forbidden command within a script: Redis up to 7.0, then later versions and Valkey.
 _FORBIDDEN = re.compile(r"can't run this command|ACL failure in script")
 
 
@@ -71,16 +68,9 @@ def _meaning(error: BaseException) -> str:
     return f"{type(error).__name__} {word}" if word.isalpha() and word.isupper() else type(error).__name__
 
 
-class Blocking(Protocol):
-    """Servers shared by threads. Raises one of `ERRORS`, and never sends a command twice."""
-
-    def ask(self, *command: bytes) -> Any:
-        """Send a command and return its answer."""
-        ...
-
-    def memory(self) -> list[dict[str, Any]]:
-        """Return the INFO output on memory of each server."""
-        ...
+#: Servers shared by threads: `ask` sends a command and returns its answer, `memory` returns the INFO output on memory
+#: of each server. They raise one of `ERRORS`, and never send a command twice.
+Blocking: TypeAlias = "_Nodes | _Server"
 
 
 def blocking(address: Address) -> Blocking:
@@ -108,8 +98,7 @@ class _Nodes:
 
 
 class _Server:
-    """Connections of redis-py, each used for one call at a time; a connection closes itself when it
-    is dropped.
+    """Connections of redis-py, each used for one call at a time; a connection closes itself when it is dropped.
 
     The library's pool and `execute_command` add counters, locks and retries to each call, which
     take more time than a script.
@@ -151,8 +140,7 @@ def _packed(command: Sequence[bytes]) -> bytes:
 
 
 class Async:
-    """Servers for the coroutines of one event loop. Raises one of `ERRORS`, and never sends a
-    command twice.
+    """Servers for the coroutines of one event loop. Raises one of `ERRORS`, and never sends a command twice.
 
     Bypasses the library's pool as `_Server` does, except in a Cluster.
     """
@@ -233,13 +221,12 @@ class Async:
 
 
 class OfLoops:
-    """`Async` servers for each event loop that uses them. Their connections end with the loop, or
-    by `aclose`.
-    """
+    """`Async` servers for each event loop that uses them. Their connections end with the loop, or by `aclose`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._open: dict[asyncio.AbstractEventLoop, _Kept] = {}
+        #: The servers of each loop, and the generator that closes them.
+        self._open: dict[asyncio.AbstractEventLoop, tuple[Async, AsyncGenerator[Async, None]]] = {}
 
     async def here(self) -> Async:
         """Return the servers of the running loop."""
@@ -250,14 +237,14 @@ class OfLoops:
                 if other.is_closed():  # the loop ended without a shutdown; the garbage collector closes its connections
                     self._open.pop(other, None)
             end = self._while_it_runs(loop)
-            kept = self._open[loop] = _Kept(await anext(end), end)
-        return kept.servers
+            kept = self._open[loop] = await anext(end), end
+        return kept[0]
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the next step opens new ones."""
         kept = self._open.get(asyncio.get_running_loop())
         if kept is not None:
-            await kept.end.aclose()
+            await kept[1].aclose()
 
     async def _while_it_runs(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Async, None]:
         # A generator, because event loops close the async generators that they started when they
@@ -268,12 +255,6 @@ class OfLoops:
         finally:
             self._open.pop(loop, None)
             await servers.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    servers: Async
-    end: AsyncGenerator[Async, None]
 
 
 def _watchers(client: Any) -> list[Any]:
@@ -310,8 +291,7 @@ def _options(address: Address, retry: Any) -> dict[str, Any]:
         "socket_connect_timeout": address.wait,
         "socket_keepalive": True,
         "retry": retry(NoBackoff(), 0),
-        # With RESP3, push messages may arrive at any time, so unread data would say nothing about a
-        # connection.
+        # With RESP3, push messages may arrive at any time, so unread data would say nothing about a connection.
         "protocol": 2,
         # Threads limit the connections of a blocking site; `Async` counts its own.
         "max_connections": 2**31,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from operator import call, itemgetter
+from typing import Any, TypeVar
 
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
@@ -12,18 +15,23 @@ from ...model import Channel, CodeSource, Failures, Request, Status, Verificatio
 from ...phone import Attestation, PhoneNumber
 from ...policy import resend_delay
 
+T = TypeVar("T")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_OLD_VALUES = 30
-#: The number of values in a record.
-VALUES = 48
-#: What the values after the first `_OLD_VALUES` are in records written before they were added.
-_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "", "", "", "", "", "")
-
-_CHANNELS = {channel.value: channel for channel in Channel}
-_CODE_SOURCES = {code_source.value: code_source for code_source in CodeSource}
-_STATUSES = {status.value: status for status in Status}
+#: The values of a record, in the order in which the scripts join them. Those from `subject` on were added later.
+_NAMES = (
+    "id", "phone", "purpose", "service", "binding", "locale", "channel", "driver", "code_source", "key_id",
+    "generation", "code_digest", "code_length", "short", "reference", "line", "caller_hint", "acked_send", "status",
+    "attempts_left", "sends", "redeemed", "released_lines", "trusted", "pending_checks", "created_at", "expires_at",
+    "resend_at", "closed_at", "polled_at", "subject", "budget", "mistakes", "tallied_short", "tallied_long", "by_pair",
+    "claim_driver", "claim_reference", "claim_line", "claim_send", "code_channel", "waits", "by_call",
+    "proved_channels", "other_caller_at", "attestation", "access_key", "channels",
+)  # fmt: skip
+VALUES = len(_NAMES)
+#: What the later ones are in an older record.
+_ADDED = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "", "", "", "", "", "")
 
 
 def micros(time: datetime) -> int:
@@ -156,76 +164,45 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
 
 def record_of(values: Sequence[str], read_at: datetime, failures: Failures | None) -> Verification:
     """Return the record that a script returned, as of `read_at`."""
-    (
-        id, phone, purpose, service, binding, locale, channel, driver, code_source, key_id, generation, code_digest,
-        code_length, short, reference, line, caller_hint, acked_send, status, attempts_left, sends, redeemed,
-        released_lines, trusted, pending_checks, created_at, expires_at, resend_at, closed_at, polled_at,
-    ) = values[:_OLD_VALUES]  # fmt: skip
-    # Records written before these values were added end earlier, and the reply with an empty text.
-    more = values[_OLD_VALUES:VALUES] if len(values) > VALUES else values[_OLD_VALUES:-1]
-    (
-        subject, budget, mistakes, tallied_short, tallied_long, by_pair,
-        claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call,
-        proved_channels, other_caller_at, attestation, access_key, channels,
-    ) = (*more, *_DEFAULTS[len(more):])  # fmt: skip
-    return Verification(
-        request=Request(
-            id=id,
-            tag=id[:TAG_LENGTH],
-            phone=PhoneNumber(phone),
-            purpose=purpose,
-            service=service,
-            binding=bytes.fromhex(binding),
-            locale=locale[1:] if locale else None,
-            trusted=bool(trusted),
-            subject=subject,
-            budget=budget,
-            proved_channels=proved_channels,
-            access_key=access_key,
-            channels=channels,
-        ),
-        channel=_CHANNELS[channel],
-        driver=driver,
-        code_source=_CODE_SOURCES[code_source],
-        status=_STATUSES[status],
-        key_id=key_id,
-        generation=int(generation),
-        code_digest=bytes.fromhex(code_digest) if code_digest else None,
-        code_length=int(code_length) if code_length else None,
-        short=bool(short),
-        attempts_left=int(attempts_left),
-        sends=int(sends),
-        created_at=time_of(created_at),
-        expires_at=time_of(expires_at),
-        resend_at=time_of(resend_at),
-        read_at=read_at,
-        reference=reference[1:] if reference else None,
-        line=PhoneNumber(line[1:]) if line else None,
-        caller_hint=caller_hint[1:] if caller_hint else None,
-        closed_at=time_of(closed_at) if closed_at else None,
-        redeemed=bool(redeemed),
-        polled_at=time_of(polled_at) if polled_at else None,
-        acked_send=int(acked_send),
-        released_lines=_released_lines(released_lines) if released_lines else "",
-        pending_checks=int(pending_checks),
-        mistakes=int(mistakes),
-        tallied_short=int(tallied_short),
-        tallied_long=int(tallied_long),
-        by_pair=bool(by_pair),
-        claim_driver=claim_driver,
-        claim_reference=claim_reference[1:] if claim_reference else None,
-        claim_line=PhoneNumber(claim_line[1:]) if claim_line else None,
-        claim_send=int(claim_send),
-        code_channel=_CHANNELS[code_channel] if code_channel else None,
-        waits=waits,
-        by_call=bool(by_call),
-        other_caller_at=time_of(other_caller_at) if other_caller_at else None,
-        attestation=Attestation(attestation) if attestation else None,
-        failures=failures,
-    )
+    # The reply ends with an empty text, also after an older record.
+    texts = values[:VALUES] if len(values) > VALUES else (*values[:-1], *_ADDED[len(values) - 1 - VALUES :])
+    read = (*map(call, _READERS, texts), texts[0][:TAG_LENGTH], read_at, failures)
+    return Verification(Request(*_of_request(read)), *_of_record(read))
+
+
+def _given(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Return a reader to which an empty text means None."""
+    return lambda text: read(text) if text else None
 
 
 def _released_lines(lines: str) -> str:
     # The scripts have no calendar; `lifecycle` formats these times as dates.
     entries = (entry.partition("@") for entry in lines.split())
     return " ".join(f"{line}@{time_of(at).isoformat()}" for line, _, at in entries)
+
+
+_CHANNELS = {channel.value: channel for channel in Channel}
+_NUMBERS = ("generation", "acked_send", "attempts_left", "sends", "pending_checks", "claim_send")
+#: How the values that are no plain text are read.
+_READ: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys((*_NUMBERS, "mistakes", "tallied_short", "tallied_long"), int),
+    **dict.fromkeys(("short", "redeemed", "trusted", "by_pair", "by_call"), bool),
+    **dict.fromkeys(("created_at", "expires_at", "resend_at"), time_of),
+    **dict.fromkeys(("closed_at", "polled_at", "other_caller_at"), _given(time_of)),
+    **dict.fromkeys(("locale", "reference", "caller_hint", "claim_reference"), _given(lambda text: text[1:])),
+    **dict.fromkeys(("line", "claim_line"), _given(lambda text: PhoneNumber(text[1:]))),
+    "phone": PhoneNumber,
+    "binding": bytes.fromhex,
+    "channel": _CHANNELS.__getitem__,
+    "code_source": {source.value: source for source in CodeSource}.__getitem__,
+    "status": {status.value: status for status in Status}.__getitem__,
+    "code_digest": _given(bytes.fromhex),
+    "code_length": _given(int),
+    "code_channel": _given(_CHANNELS.__getitem__),
+    "released_lines": _released_lines,
+    "attestation": _given(Attestation),
+}
+_READERS = [_READ.get(name, str) for name in _NAMES]
+_PLACES = {name: place for place, name in enumerate((*_NAMES, "tag", "read_at", "failures"))}
+_of_request = itemgetter(*(_PLACES[field.name] for field in fields(Request)))
+_of_record = itemgetter(*(_PLACES[field.name] for field in fields(Verification) if field.name != "request"))

@@ -12,8 +12,7 @@ from importlib.resources import files
 from ... import conversions, lifecycle, limits, lines, model, policy
 from ..base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR
 
-#: The constants of the Python rules, under the names that the scripts use; durations in
-#: microseconds.
+#: The constants of the Python rules, under the names that the scripts use; durations in microseconds.
 _NUMBERS = {
     "CLOCK_SLACK": model.CLOCK_SLACK,
     "CONVERSIONS_KEPT": conversions.CONVERSIONS_KEPT,

@@ -120,12 +120,7 @@ class _Verbs(ConversionVerbs):
         return self._address.kind is not Kind.CLUSTER
 
     async def count_and_open(
-        self,
-        shared: Sequence[Quota],
-        opening: Opening,
-        quotas: Sequence[Quota],
-        limits: Limits,
-        now: datetime | None,
+        self, shared: Sequence[Quota], opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> tuple[Counted, Verification] | Denied:
         numbers = (*shared_quotas(shared), str(limits.short_per_day), str(limits.long_per_day))
         reply = await self._open(self._counted_keys(shared), opening, quotas, limits, now, *numbers)
@@ -158,13 +153,7 @@ class _Verbs(ConversionVerbs):
         answering: Answering,
         now: datetime | None,
     ) -> Spent | Denied:
-        numbers = (
-            limits.failures,
-            limits.short_failures,
-            limits.ceiling,
-            limits.per_address,
-            limits.short_per_day,
-        )
+        numbers = (limits.failures, limits.short_failures, limits.ceiling, limits.per_address, limits.short_per_day)
         reply = await self._answer(
             "spend", id, now, answering, binding.hex(), str(length), *map(str, numbers), last=[d.hex() for d in digests]
         )
@@ -320,8 +309,7 @@ class _Verbs(ConversionVerbs):
     ) -> Reply:
         """Run a method that evaluates an answer, with the tally and the address's counter.
 
-        In a Cluster those are on another server: they are read before the step and written after
-        it.
+        In a Cluster those are on another server: they are read before the step and written after it.
         """
         shared = [self._shared_key(_TALLY)]
         shared += [self._shared_key(answering.address)] if answering.address else []
@@ -348,8 +336,7 @@ class _Verbs(ConversionVerbs):
         count = len(values) + 3
         answer = await self._evaluated(self._scripts[verb], b"%d" % len(keys), *keys, b"%d" % count, asked)
         text = answer.decode("utf-8", "surrogatepass") if isinstance(answer, bytes) else ""
-        # A cancelled call may leave a connection out of sync, which would give one caller the reply
-        # to another.
+        # A cancelled call may leave a connection out of sync, which would give one caller the reply to another.
         if not text.startswith(f"{mark}\0"):
             await self._forget()
             raise StoreError("The Redis store received the reply to another call and dropped its connections")
@@ -421,11 +408,9 @@ class _Verbs(ConversionVerbs):
 
 
 class RedisStore(_Verbs):
-    """A store in a Redis that other processes use as well, for blocking sites. Create it with
-    `from_url`.
+    """A store in a Redis that other processes use as well, for blocking sites. Create it with `from_url`.
 
-    Threads may share it, and a forked process opens new connections. Records are kept for `keep`
-    after they expire.
+    Threads may share it, and a forked process opens new connections. Records are kept for `keep` after they expire.
     """
 
     def __init__(self, address: Address, *, keep: timedelta = RETENTION) -> None:
@@ -435,8 +420,7 @@ class RedisStore(_Verbs):
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION) -> RedisStore:
-        """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with
-        TLS, `rediss…`.
+        """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with TLS, `rediss…`.
 
         Raises `ConfigurationError` for any other URL. Connects at the first step.
         """

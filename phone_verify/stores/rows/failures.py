@@ -34,8 +34,7 @@ _PHRASES: Sequence[tuple[str, str]] = (
 def in_words(error: BaseException, code: object = None, *, makes_tables: str = "") -> str:
     """Describe an error of a database driver, without its text: in words, or by its type and code.
 
-    `makes_tables` is the command that creates and upgrades the tables, named if they are missing or
-    old.
+    `makes_tables` is the command that creates and upgrades the tables, named if they are missing or old.
     """
     text = str(error)
     for pattern, phrase in _PHRASES:

@@ -60,10 +60,8 @@ class Prepared:
     """
 
     def __init__(self, text: str, placeholder: str) -> None:
-        self._order: Sequence[str] = _NAMED.findall(text)
-        self._text = _NAMED.sub(placeholder, text)
-        if placeholder == NUMBERED:
-            self._text, self._order = numbered(text)
+        named: tuple[str, Sequence[str]] = _NAMED.sub(placeholder, text), _NAMED.findall(text)
+        self._text, self._order = numbered(text) if placeholder == NUMBERED else named
 
     def __call__(self, cursor: Any, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
         cursor.execute(self._text, list(map((values or named).__getitem__, self._order)))

@@ -63,8 +63,7 @@ class Mode(Enum):
 
 #: How long, in seconds, the server's time is trusted after it was received, ...
 _CLOCK_LASTS = 1.0
-#: ... if the response took at most this many seconds: the time was read between request and
-#: response.
+#: ... if the response took at most this many seconds: the time was read between request and response.
 _CLOCK_IS_EXACT = 0.1
 #: How many starts can be waiting for their receipts, on a busy site.
 _MOST_STARTS = 1000
@@ -77,8 +76,7 @@ class ConcurrentUpdate(StoreError):  # noqa: N818 - the step is run again, unles
 class StartCache:
     """What this process knows of the server without a query: its time, and starts it has just written.
 
-    Correctness does not depend on it: a write from the cache succeeds only if the phone's row is
-    unchanged.
+    Correctness does not depend on it: a write from the cache succeeds only if the phone's row is unchanged.
     """
 
     def __init__(self) -> None:

@@ -193,8 +193,7 @@ def failures_of(kept: Sequence[int]) -> Failures:
     )
 
 
-#: The counters of the tally: a row for each series and hour. No other counter has a name between
-#: these two.
+#: The counters of the tally: a row for each series and hour. No other counter has a name between these two.
 TALLY_FIRST, TALLY_BEYOND = "tally:", "tally;"
 SERIES = ("short", "long", "right")
 

@@ -23,8 +23,7 @@ from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import MICROSECOND, Phone, micros, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements, countable_at_once
 
-#: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
-#: long.
+#: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for long.
 BATCH = 500
 
 T = TypeVar("T")
@@ -151,12 +150,7 @@ class RowStore:
     counts_and_opens = True
 
     async def count_and_open(
-        self,
-        shared: Sequence[Quota],
-        opening: Opening,
-        quotas: Sequence[Quota],
-        limits: Limits,
-        now: datetime | None,
+        self, shared: Sequence[Quota], opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> tuple[Counted, Verification] | Denied:
         # The count reads the phone's row, or that it has none: the timing does not reveal which have one.
         read: list[Phone] = []

@@ -1,12 +1,10 @@
 """How the decision of a step is written.
 
-If the database supports it, this is one statement, which takes effect only if the phone's row still
-has the version on which the decision was based. SQLite needs neither: a step has exclusive access
-to the file.
+If the database supports it, this is one statement, which takes effect only if the phone's row still has the version on
+which the decision was based. SQLite needs neither: a step has exclusive access to the file.
 
-On PostgreSQL, writes with `durable=False` do not wait for the disk. A power failure then has the
-same effect as if the process had died just before, which every flow must survive anyway; a later
-synchronous write flushes them as well.
+On PostgreSQL, writes with `durable=False` do not wait for the disk. A power failure then has the same effect as if the
+process had died just before, which every flow must survive anyway; a later synchronous write flushes them as well.
 """
 
 # ruff: noqa: S608 - only names of our own tables are formatted into the texts; values are always bound
@@ -47,8 +45,7 @@ COUNTED = (
 )  # fmt: skip
 CLOSED = ("status", "closed_at", "by_pair", "by_call", "attestation")
 ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
-#: All columns of a record that a store keeps; one that finds the tag in the id has no column for
-#: it.
+#: All columns of a record that a store keeps; one that finds the tag in the id has no column for it.
 STORED = tuple(name for name in FIELDS if name != "read_at")
 #: The stored fields that have a default, as constants of SQL: a start sets none of them. Fewer values are
 #: quicker to bind, and psycopg parses a statement with more than 50 of them again each time.
@@ -60,8 +57,7 @@ UNSET = {
 #: The stored fields that a start sets.
 STARTED = tuple(name for name in STORED if name not in UNSET)
 
-#: A purge costs as much as the rest of a start, regardless of the number of rows: one start in
-#: several does it for all.
+#: A purge costs as much as the rest of a start, regardless of the number of rows: one start in several does it for all.
 STARTS_PER_PURGE = 4
 #: A start leaves one record, at most one phone, and a counter for each shared quota.
 _PURGED = {

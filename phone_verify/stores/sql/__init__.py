@@ -1,8 +1,7 @@
 """Verifications in an SQL database: an SQLite file, PostgreSQL, MariaDB or MySQL.
 
-SQLAlchemy Core provides the tables, dialects and connections. The statements are the texts of
-`rows`, which run on the DBAPI cursor: on SQLite, where a statement takes five microseconds,
-executing it as a construct would take fifty.
+SQLAlchemy Core provides the tables, dialects and connections. The statements are the texts of `rows`, which run on the
+DBAPI cursor: on SQLite, where a statement takes five microseconds, executing it as a construct would take fifty.
 """
 
 from __future__ import annotations

@@ -102,8 +102,7 @@ def _with_file(url: sa.URL) -> sa.URL:
 
 
 def _make_private_file(path: str, *_: object) -> None:
-    """Create a missing database file with mode 0600: it holds phone numbers. SQLite copies the mode
-    to its WAL.
+    """Create a missing database file with mode 0600: it holds phone numbers. SQLite copies the mode to its WAL.
 
     The file is created under a draft's name and linked into place: closing a descriptor of the file
     itself would drop the locks that other connections of this process hold on it. Any failure here
@@ -122,8 +121,7 @@ def _make_private_file(path: str, *_: object) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    # If several processes switch a new file to WAL simultaneously, all but one get "locked" without
-    # waiting.
+    # If several processes switch a new file to WAL simultaneously, all but one get "locked" without waiting.
     deadline = time.monotonic() + WAIT
     while True:
         try:

@@ -19,9 +19,8 @@ _CURSOR = "phone_verify_cursor"
 class Connection(psycopg.Connection[Any]):
     """A connection with a client-side time-out.
 
-    The server's own time-outs end with the server: one that is frozen, or behind a network that
-    drops packets, would block a visitor until the kernel gives up. So would a pooler that has no
-    free connection.
+    The server's own time-outs end with the server: one that is frozen, or behind a network that drops packets, would
+    block a visitor until the kernel gives up. So would a pooler that has no free connection.
     """
 
     #: Response time-out, in seconds.

@@ -22,10 +22,9 @@ class SqlStore(RowStore):
     Missing tables are created at the first step, and those in an SQLite file are migrated, unless
     `create_tables` is false. Records are kept for `keep` after they expire.
 
-    SQLite runs with `synchronous=NORMAL`: a finished step survives the death of any process. A
-    power failure may undo the last few steps, together and without corruption; flushing each to the
-    disk would cost every visitor several disk writes, only to prevent a few more guesses by an
-    attacker who can cut the power.
+    SQLite runs with `synchronous=NORMAL`: a finished step survives the death of any process. A power failure may undo
+    the last few steps, together and without corruption; flushing each to the disk would cost every visitor several disk
+    writes, only to prevent a few more guesses by an attacker who can cut the power.
 
     `makes_tables` is the command that creates and upgrades the tables; errors name it.
     """
@@ -45,12 +44,7 @@ class SqlStore(RowStore):
 
     @classmethod
     def from_url(
-        cls,
-        url: str,
-        *,
-        keep: timedelta = RETENTION,
-        create_tables: bool = True,
-        makes_tables: str = _MAKES_TABLES,
+        cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True, makes_tables: str = _MAKES_TABLES
     ) -> SqlStore:
         """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or `mysql://…`.
 

@@ -21,8 +21,7 @@ def _text(length: int) -> sa.String:
 #: The tables, for a site's own migrations; such a site passes `create_tables=False`.
 metadata = sa.MetaData()
 
-#: A phone's tag begins the ids of its records, so the primary key finds them: no extra index or
-#: column is needed.
+#: A phone's tag begins the ids of its records, so the primary key finds them: no extra index or column is needed.
 VERIFICATION = sa.Table(
     "phone_verify_verification",
     metadata,

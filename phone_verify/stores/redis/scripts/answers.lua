@@ -4,8 +4,7 @@
 
 local NO_CHANGE = {short = 0, long = 0, right = 0, address = 0}
 
--- What the site and the address have answered; `first` is the position of the numbers in the
--- arguments.
+-- What the site and the address have answered; `first` is the position of the numbers in the arguments.
 local function seen_from(first)
   if #KEYS == 1 then
     local short, right, count, ends_at = unpack(asked, first, first + 3)

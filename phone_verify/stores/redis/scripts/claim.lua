@@ -1,6 +1,5 @@
 -- needs records failures siblings
--- Verify the one open claim of the phone that this call proves; a call that fits two proves
--- neither.
+-- Verify the one open claim of the phone that this call proves; a call that fits two proves neither.
 local driver, caller, reference, line, attestation = unpack(asked, 4, 8)
 
 -- Match the full caller, and the reference or else the line: an unknown reference is never retried

@@ -8,8 +8,7 @@
 --   index        sixty characters for each record in the order of opening: its id and its expiry
 -- A Cluster can move a single key between its nodes at any time, and a script may use it.
 --
--- A missing value is empty; an optional text is prefixed with "=" if present. Python removes NULs
--- from texts.
+-- A missing value is empty; an optional text is prefixed with "=" if present. Python removes NULs from texts.
 --
 -- Times are whole microseconds since 1970, which a Lua number represents exactly but loses in its
 -- default conversion to text: `text_of` converts it. LINE_REST and the other names in capitals come
@@ -18,8 +17,7 @@
 -- The first write of every script is one that a server without free memory refuses, so that the
 -- script then changes nothing.
 
--- The arguments: strings, each followed by a NUL. A few long arguments cost both sides less than
--- many short ones.
+-- The arguments: strings, each followed by a NUL. A few long arguments cost both sides less than many short ones.
 local asked = {struct.unpack(string.rep('s', ARGV[1]), ARGV[2])}
 asked[#asked] = nil  -- the position at which `unpack` ended
 local mark, now_text, keep = asked[1], asked[2], tonumber(asked[3])
@@ -38,8 +36,7 @@ local function in_whole_hours(wait)
   return math.ceil(wait / HOUR) * HOUR
 end
 
--- The reply to Python: its own mark of this call, a word, and the data for it. 0 is no
--- `retry_after`.
+-- The reply to Python: its own mark of this call, a word, and the data for it. 0 is no `retry_after`.
 local function answer(word, record, failures, retry_after)
   return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or '') .. '\0' .. text_of(retry_after or 0) .. '\0'
     .. (record or '')

@@ -1,5 +1,4 @@
--- The conversions of a route, each in a separate key: "sent verified changed_at". Both counts are
--- decimal numbers.
+-- The conversions of a route, each in a separate key: "sent verified changed_at". Both counts are decimal numbers.
 
 local function conversion_at(key)
   local sent, verified, changed_at = string.match(redis.call('GET', key) or '', '^(%S+) (%S+) (%d+)$')

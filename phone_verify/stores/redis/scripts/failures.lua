@@ -1,5 +1,4 @@
--- Wrong answers under one budget of a phone: "count last_at expires_at total locks locked_until"; 0
--- is not locked.
+-- Wrong answers under one budget of a phone: "count last_at expires_at total locks locked_until"; 0 is not locked.
 
 -- The stored failures, as a table and as text; nil and '' for none.
 local function failures_of(key)
@@ -68,8 +67,7 @@ local function failed_once_more(failures, most, ceiling, key)
   return more
 end
 
--- The failures without the attempt that could not be checked, and without the lockout that it
--- caused; or nil.
+-- The failures without the attempt that could not be checked, and without the lockout that it caused; or nil.
 local function forgiven(failures)
   if not failures or failures.total <= 1 then
     return nil
@@ -81,9 +79,8 @@ local function forgiven(failures)
   }
 end
 
--- Clear what a success of this record clears: its own failures, never a test number's, and none while
--- a required channel is left; on a trusted device also those of other browsers if they reached the
--- ceiling.
+-- Clear what a success of this record clears: its own failures, never a test number's, and none while a required
+-- channel is left; on a trusted device also those of other browsers if they reached the ceiling.
 local function succeed(record)
   local key, others = failure_key(record), counts_as(record)
   if others == 'test_number' or whole(others) ~= others then

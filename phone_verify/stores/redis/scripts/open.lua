@@ -66,8 +66,7 @@ if first_shown <= #asked then
   end
 end
 
--- The key of a phone that starts every day never expires, so each start removes some expired
--- records.
+-- The key of a phone that starts every day never expires, so each start removes some expired records.
 local over, swept = {}, 0
 while swept < SWEPT_PER_START and #index > 0
     and tonumber(string.sub(index, ID_LENGTH + 1, ENTRY_LENGTH)) + keep <= now do

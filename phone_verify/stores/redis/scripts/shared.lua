@@ -1,5 +1,4 @@
--- Sends under quotas that span phones, each with a separate key; needs counters and tally. The last
--- key is the tally's.
+-- Sends under quotas that span phones, each with a separate key; needs counters and tally. The last key is the tally's.
 
 -- The windows of the quotas whose keys begin at one position and whose numbers at another, with one
 -- more send; or nil and how long to wait.
@@ -17,8 +16,7 @@ local function shared_windows(first_key, first)
   return windows
 end
 
--- Write them, except gates, which are only compared; returns their ends and the tally as text, for
--- Python.
+-- Write them, except gates, which are only compared; returns their ends and the tally as text, for Python.
 local function count_shared(windows, sums)
   local values = {}
   for n, window in ipairs(windows) do

@@ -1,6 +1,5 @@
 -- needs records failures tally answers
--- Consume an attempt, compare, close if right or out of attempts, count or clear the failures; or
--- return the reason.
+-- Consume an attempt, compare, close if right or out of attempts, count or clear the failures; or return the reason.
 local id, binding, length, most, most_short, ceiling, per_address, short_per_day, has_address, rights =
   unpack(asked, 4, 13)
 local record, text = read(id)

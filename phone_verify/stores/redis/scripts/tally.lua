@@ -1,6 +1,5 @@
--- Wrong and right answers of all phones: a hash of "series:hour" -> count. And those of an address:
--- "count ends_at", in a separate key. Both are in the shared slot, like the quotas that span
--- phones.
+-- Wrong and right answers of all phones: a hash of "series:hour" -> count. And those of an address: "count ends_at", in
+-- a separate key. Both are in the shared slot, like the quotas that span phones.
 
 local SERIES = {'short', 'long', 'right'}
 
