@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +12,7 @@ from phone_verify.model import Verification
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.rows import transactions
 from phone_verify.stores.rows.transactions import StartCache
-from phone_verify.stores.rows.values import Phone, micros
+from phone_verify.stores.rows.values import Phone
 from phone_verify.stores.rows.writes import UNSET
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import LIMITS, opening, run
@@ -41,23 +41,6 @@ def test_start_sets_no_field_that_it_writes_as_a_constant() -> None:
     record = opening().record(HEARD)
     defaults = {each.name: each.default for each in fields(Verification)}
     assert {name: getattr(record, name) for name in UNSET} == {name: defaults[name] for name in UNSET}
-
-
-def test_server_time_is_reused_for_a_second(ticks: Ticks) -> None:
-    memory = StartCache()
-    assert memory.time() is None
-    memory.hear(micros(HEARD), ticks())
-    ticks.now += 0.5
-    assert memory.time() == HEARD + timedelta(seconds=0.5)
-    ticks.now += 0.5
-    assert memory.time() is None
-
-
-def test_slowly_received_time_is_not_reused(ticks: Ticks) -> None:
-    memory, asked = StartCache(), ticks()
-    ticks.now += 0.2
-    memory.hear(micros(HEARD), asked)
-    assert memory.time() is None
 
 
 def test_cached_starts_are_used_once_and_oldest_evicted(monkeypatch: pytest.MonkeyPatch) -> None:

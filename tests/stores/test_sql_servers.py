@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -371,6 +372,33 @@ def test_every_write_on_a_phone_changes_its_version(store: SqlStore) -> None:
         versions.append(store._transactions.run(lambda tx: tx.phone(order.tag)[0].version, None))
     assert None not in versions
     assert len(set(versions)) == len(versions)
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["exact", "slow"])
+def test_receipt_reads_nothing_if_the_time_of_the_start_was_exact(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    """However long the provider took: the ticks since tell the server's time, unless it was long on its way."""
+    ahead, pace, texts, run_statement = [0.0], [0.0], [], Prepared.__call__
+
+    def ticks() -> float:
+        ahead[0] += pace[0]
+        return time.monotonic() + ahead[0]
+
+    def note(statement: Prepared, cursor: Any, *mapping: Any, **values: Any) -> Any:
+        texts.append(statement._text)
+        return run_statement(statement, cursor, *mapping, **values)
+
+    monkeypatch.setattr(transactions, "time", SimpleNamespace(monotonic=ticks, time_ns=time.time_ns))
+    order, pace[0] = opening(), 0.2 if slow else 0.0
+    record = run(store.open(order, [], LIMITS, None))
+    assert isinstance(record, Verification)
+    pace[0], ahead[0] = 0.0, ahead[0] + 30
+    monkeypatch.setattr(Prepared, "__call__", note)
+    sent = run(store.attach(order.id, attachment(order), None))
+    assert isinstance(sent, Verification)
+    assert (len(texts) == 1) is not slow
+    assert (sent.read_at - record.read_at > timedelta(seconds=29)) is not slow
 
 
 def test_receipt_undoes_no_earlier_step(url: str, store: SqlStore) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
@@ -61,47 +61,48 @@ class Mode(Enum):
         self.runs = runs
 
 
-#: How long, in seconds, the server's time is trusted after it was received, ...
-_CLOCK_LASTS = 1.0
-#: ... if the response took at most this many seconds: the time was read between request and response.
+#: A server's time is exact if its response took at most this many seconds: it was read between request and response.
 _CLOCK_IS_EXACT = 0.1
 #: How many starts can be waiting for their receipts, on a busy site.
-_MOST_STARTS = 1000
+_MOST_STARTS = 2000
 
 
 class ConcurrentUpdate(StoreError):  # noqa: N818 - the step is run again, unless this was its last run
     """Nothing was written: another step came between, the cache is out of date, or an answer is not ordinary."""
 
 
+class ServerTime(NamedTuple):
+    """The time of a server, and this process's tick when it was requested."""
+
+    at: datetime
+    tick: float
+
+    def now(self) -> datetime:
+        """Return the server's time now, without asking it again."""
+        return self.at + timedelta(seconds=time.monotonic() - self.tick)
+
+
+#: A phone as read, and when; None if the response was slow.
+ReadPhone: TypeAlias = tuple[Phone, ServerTime | None]
+
+
 class StartCache:
-    """What this process knows of the server without a query: its time, and starts it has just written.
+    """The starts that this process has written, until their receipts arrive.
 
     Correctness does not depend on it: a write from the cache succeeds only if the phone's row is unchanged.
     """
 
     def __init__(self) -> None:
-        self._clock = (0, float("-inf"))
-        self._starts: OrderedDict[str, tuple[Verification, Phone]] = OrderedDict()
+        self._starts: OrderedDict[str, tuple[Verification, ReadPhone]] = OrderedDict()
 
-    def hear(self, server_time: int, asked: float) -> None:
-        """Note the server's time, requested at that tick."""
-        if time.monotonic() - asked < _CLOCK_IS_EXACT:
-            self._clock = (server_time, asked)
-
-    def time(self) -> datetime | None:
-        """Return the server's time if it was received recently."""
-        server_time, asked = self._clock
-        passed = time.monotonic() - asked
-        return time_of(server_time) + timedelta(seconds=passed) if 0 <= passed < _CLOCK_LASTS else None
-
-    def keep(self, record: Verification, phone: Phone) -> None:
+    def keep(self, record: Verification, phone: ReadPhone) -> None:
         """Keep a start until its receipt arrives."""
         self._starts[record.id] = record, phone
         while len(self._starts) > _MOST_STARTS:
             with suppress(KeyError):
                 self._starts.popitem(last=False)
 
-    def start(self, id: str) -> tuple[Verification, Phone] | None:
+    def start(self, id: str) -> tuple[Verification, ReadPhone] | None:
         """Return a kept start, once."""
         return self._starts.pop(id, None)
 
@@ -122,6 +123,8 @@ class Transaction:
         self.wrote = False
         self._reads, self._memory, self._now, self._server = reads, cache, now, reads.server
         self._by_memory, self._began = run is Run.FROM_CACHE, time.monotonic()
+        #: The server's time, if the step has it exactly.
+        self.clock: ServerTime | None = None
         #: Whether rows must be locked: on a server others may write as well.
         self.holds = reads.server and not self.alone
 
@@ -131,8 +134,10 @@ class Transaction:
             return self._now
         if not self._server or server_time is None:
             return datetime.now(UTC)
-        self._memory.hear(server_time, self._began)
-        return time_of(server_time)
+        at = time_of(server_time)
+        if time.monotonic() - self._began <= _CLOCK_IS_EXACT:
+            self.clock = ServerTime(at, self._began)
+        return at
 
     def given_time(self) -> int | None:
         """Return the time for a statement in microseconds; None if the server knows it better."""
@@ -148,10 +153,11 @@ class Transaction:
     def record(self, id: str) -> Read:
         """Read a record and its phone, and the time; in a transaction both are locked."""
         if self._by_memory:
-            start, at = self._memory.start(id), self._remembered_time()
+            start = self._memory.start(id)
             if start is None:
                 raise ConcurrentUpdate
-            record, phone = start
+            record, read = start
+            phone, at = self._as_read(read)
             return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
         row = self._record(id, self._reads.record, self._reads.held_record)
         return self._read(id, row)
@@ -190,11 +196,12 @@ class Transaction:
         phone = Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
         return record_of(values, at, phone), phone, at
 
-    def _remembered_time(self) -> datetime:
-        at = self._now or self._memory.time()
+    def _as_read(self, read: ReadPhone) -> tuple[Phone, datetime]:
+        phone, self.clock = read
+        at = self._now or (self.clock and self.clock.now())
         if at is None:
             raise ConcurrentUpdate
-        return at
+        return phone, at
 
     def _record(self, id: str, read: Statement, read_held: Statement, **values: Any) -> Sequence[Any] | None:
         values |= {"this": id, "of_phone": id[:TAG_LENGTH]}
@@ -213,7 +220,7 @@ class Transaction:
                 row = read(self.cursor, values).fetchone()
         return row
 
-    def phone(self, tag: str, known: list[Phone] | None = None) -> tuple[Phone, datetime]:
+    def phone(self, tag: str, known: list[ReadPhone] | None = None) -> tuple[Phone, datetime]:
         """Read a phone, and the time; in a transaction it is locked. From the cache: take the `known` one.
 
         It is taken, since the step changes it: a repeated step would count on top.
@@ -221,7 +228,7 @@ class Transaction:
         if self._by_memory:
             if not known:
                 raise ConcurrentUpdate
-            return known.pop(), self._remembered_time()
+            return self._as_read(known.pop())
         if self.holds:
             self._hold(tag)
         server_time, *row = self._reads.phone(self.cursor, this=tag).fetchone()
@@ -276,7 +283,7 @@ class Transaction:
     def remember(self, record: Verification, phone: Phone) -> None:
         """Keep what was written, for the step that follows, if its version is known."""
         if self._server and phone.version is not None:
-            self._memory.keep(record, phone)
+            self._memory.keep(record, (phone, self.clock))
 
 
 class TransactionRunner(Protocol):

@@ -19,7 +19,7 @@ from ...phone import PhoneNumber
 from ..base import KEPT_FOR, PURGE_PER_START, Place, Reservation, checked_keep
 from .answers import may_be_ordinary, ordinary_spent, ordinary_values
 from .texts import Table
-from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
+from .transactions import ConcurrentUpdate, Mode, ReadPhone, Transaction, TransactionRunner
 from .values import MICROSECOND, Phone, micros, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, WriteStatements, countable_at_once
 
@@ -53,7 +53,7 @@ class RowStore:
         return self._transactions.run(step, now, mode)
 
     def _counting(
-        self, quotas: Sequence[Quota], now: datetime | None, tag: str, read: list[Phone]
+        self, quotas: Sequence[Quota], now: datetime | None, tag: str, read: list[ReadPhone]
     ) -> tuple[Callable[[Transaction], Counted | Denied], Mode]:
         """Return the step that counts, and its mode.
 
@@ -73,7 +73,7 @@ class RowStore:
                 raise ConcurrentUpdate
             at = tx.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
-            read[:] = [Phone(tag, rows[0][7:])]
+            read[:] = [(Phone(tag, rows[0][7:]), tx.clock)]
             return Counted([ends.get(quota.key, at) for quota in quotas], Tally(*map(int, rows[0][4:7])))
 
         def step(tx: Transaction) -> Counted | Denied:
@@ -119,7 +119,7 @@ class RowStore:
         return self._transactions.run(step, now, mode)
 
     def _opening(
-        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[Phone]
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, known: list[ReadPhone]
     ) -> tuple[Callable[[Transaction], Verification | Denied], Mode]:
         """Return the step that opens, and its mode. If a phone is `known`, the step takes it in place of reading."""
         writes, purges = self._writes, next(self._purges)
@@ -153,7 +153,7 @@ class RowStore:
         self, shared: Sequence[Quota], opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> tuple[Counted, Verification] | Denied:
         # The count reads the phone's row, or that it has none: the timing does not reveal which have one.
-        read: list[Phone] = []
+        read: list[ReadPhone] = []
 
         def both(run: _Runs) -> tuple[Counted, Verification] | Denied:
             counted = run(*self._counting(shared, now, opening.tag, read))
