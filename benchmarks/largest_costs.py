@@ -1,14 +1,16 @@
-"""Where the time of a start and a check goes: `python -m benchmarks.largest_costs postgresql`.
+"""Where the time of a start and a check goes: `python -m benchmarks.largest_costs`, or with the name of a store.
 
 A timer interrupts the process a thousand times a second, also while it waits for a server. Each time counts for the
 innermost function of this library that runs, with what that function calls of others: a driver's wait for a server is
-thus under the statement that waits. Steps of a store are named by their verb. Prints a table of the largest costs.
+thus under the statement that waits. Steps of a store are named by their verb. Prints a table of the largest costs of
+each store.
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,6 +40,16 @@ _PASSING = (
 #: Modules whose functions are a store's verbs.
 _VERBS = ("stores/rows/verbs.py", "stores/memory.py", "stores/redis/store.py")
 _PHASES = ("start", "check")
+#: The stores of the page, with their headings.
+_HEADINGS = {
+    "memory": "Memory",
+    "redis": "Redis",
+    "sqlite": "SQLite",
+    "sqlite-orm": "Django's `orm:` on SQLite, as Django opens it",
+    "postgresql": "PostgreSQL",
+    "postgresql-orm": "Django's `orm:` on PostgreSQL",
+    "mariadb": "MariaDB",
+}
 
 
 def samples(cycle: Cycle, seconds: float) -> tuple[Counter[tuple[str, str]], int]:
@@ -66,11 +78,13 @@ def _place(frame: FrameType | None) -> tuple[str, str] | None:
     """Return the phase and the function to which a tick counts; None between cycles."""
     names = list(_frames(frame))
     phase = next((name for file, name in names if file == "verifier/blocking.py"), "").rpartition(".")[2]
+    if any(name == "PhoneNumber.parse" for _, name in names):  # before the verifier is called
+        phase = "start"
     if phase not in _PHASES:
         return None
     at = next(place for place, (_, name) in enumerate(names) if not name.endswith(_PASSING))
     file, function = names[at]
-    label = f"{file.removesuffix('.py')}: {function.replace('.<locals>', '')}"
+    label = f"`{file.removesuffix('.py')}`, `{function.replace('.<locals>', '')}`"
     # Coroutines and steps of a verb are named after it: `RowStore.spend.<locals>.step`.
     verbs = (name.split(".")[1] for file, name in names[at:] if file in _VERBS and "." in name)
     verb = next((verb for verb in verbs if not verb.startswith("_")), None)
@@ -88,7 +102,7 @@ def _frames(frame: FrameType | None) -> Iterator[tuple[str, str]]:
 
 def table(found: Counter[tuple[str, str]], cycles: int, most: int) -> str:
     """Return the largest costs as a Markdown table, in microseconds of a cycle."""
-    lines = ["| | what | µs | % |", "|---|---|--:|--:|"]
+    lines = ["| of a | function | µs | share |", "|---|---|--:|--:|"]
     total = found.total()
     for (phase, function), count in found.most_common(most):
         lines.append(f"| {phase} | {function} | {count * _INTERVAL * 1e6 / cycles:.0f} | {count / total:.1%} |")
@@ -101,15 +115,21 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("way", nargs="*", help=f"of {', '.join(WAYS)}")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--most", type=int, default=20, help="lines of the table")
+    parser.add_argument("--most", type=int, default=20, help="lines of a table")
     chosen = parser.parse_args()
-    with ExitStack() as stack:
-        url = url_of(WAYS[chosen.way], Servers.found(), stack)
-        if url is None:
-            parser.error("its server does not run")
-        print(table(*samples(cycle_of(WAYS[chosen.way], url), chosen.seconds), chosen.most))
+    if unknown := [way for way in chosen.way if way not in WAYS]:
+        parser.error(f"there is no way {unknown[0]!r}; choose from {', '.join(WAYS)}")
+    servers = Servers.found()
+    for way in chosen.way or _HEADINGS:
+        with ExitStack() as stack:
+            if (url := url_of(WAYS[way], servers, stack)) is None:
+                print(f"{way}: its server does not run", file=sys.stderr)
+                continue
+            print(f"## {_HEADINGS.get(way, way)}\n")
+            print(table(*samples(cycle_of(WAYS[way], url), chosen.seconds), chosen.most), flush=True)
+            print()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ python -m benchmarks.sustained                       three minutes on Django, ov
 python -m benchmarks.sustained --minutes 0.5 flask   half a minute each on Flask
 
 Each client starts a verification, checks its code, and begins again. Printed are, by half minutes, the cycles, the
-errors, and the median and 99th percentile of a start and of a check; and the memory of the workers before and after.
+errors, the median and 99th percentile of a start and of a check, and the memory of each worker afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .servers import Servers
 from .sites import number
 
 _CLIENTS, _WORKERS, _THREADS = 16, 2, 8
-_WINDOW = 30.0
+_WINDOW = 30
 #: Seconds after which each thread of each worker has opened its connections.
 _WARM_UP = 2.0
 _places = itertools.count()
@@ -37,9 +37,8 @@ _places = itertools.count()
 
 @dataclass(frozen=True)
 class Cycle:
-    """A cycle: when it began, and the seconds of its start and of its check; or its error."""
+    """The seconds of a cycle's start and of its check; or its error."""
 
-    began: float
     start: float = 0.0
     check: float = 0.0
     error: str = ""
@@ -49,10 +48,11 @@ def measure(framework: str, database: str, store: str, seconds: float) -> Iterat
     """Yield a line for each window, and one for all of it."""
     with serving(framework, database, store=store, workers=_WORKERS, threads=_THREADS) as server:
         visits(server.port, _WARM_UP)
-        before, began = _memory(server.pid), time.monotonic()
-        cycles = sorted(visits(server.port, seconds), key=lambda cycle: cycle.began)
-        for window, found in itertools.groupby(cycles, lambda cycle: int((cycle.began - began) // _WINDOW)):
-            yield f"{window * _WINDOW:.0f} s: {_summary(list(found))}"
+        before, began, cycles = _memory(server.pid), time.monotonic(), list[Cycle]()
+        for at in range(0, round(seconds), _WINDOW):
+            found = visits(server.port, min(_WINDOW, seconds - at))
+            yield f"{at} s: {_summary(found)}; workers {_memory(server.pid)} MB"
+            cycles += found
         rate = len(cycles) / (time.monotonic() - began)
         yield f"all: {_summary(cycles)}; {rate:.0f} cycles/s; workers {before} → {_memory(server.pid)} MB"
 
@@ -79,16 +79,16 @@ def _cycle(connection: HTTPConnection) -> Cycle:
     try:
         status, begun = post(connection, START, {"phone": phone.e164})
         if status != 201:
-            return Cycle(began, error=f"start {status}")
+            return Cycle(error=f"start {status}")
         started = time.monotonic()
         code = right_code(begun, phone)
         asked = time.monotonic()
         status, _ = post(connection, check_path(begun), {"code": code}, secret_header(begun))
         if status != 200:
-            return Cycle(began, error=f"check {status}")
+            return Cycle(error=f"check {status}")
     except (OSError, HTTPException) as error:
-        return Cycle(began, error=type(error).__name__)
-    return Cycle(began, started - began, time.monotonic() - asked)
+        return Cycle(error=type(error).__name__)
+    return Cycle(started - began, time.monotonic() - asked)
 
 
 def _summary(cycles: Sequence[Cycle]) -> str:
