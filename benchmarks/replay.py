@@ -1,8 +1,9 @@
 """What separates a cycle from its floor: `python -m benchmarks.replay postgresql`.
 
 A cycle's commands are recorded on one database and repeated on another, which has the same rows, by the bare driver
-as the floor runs, so without any Python of this library. The table also has the floor, a cycle on the store in
-memory, which sends no commands, and the whole cycle; all are timed in turn.
+on one connection, so without any Python of this library. The commands of Redis are packed before they are timed. The
+table also has the floor, a cycle on the store in memory, which sends no commands, and the whole cycle; all are timed
+in turn.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ _CYCLES, _ROUNDS, _WARM = 60, 15, 40
 
 
 class Command(NamedTuple):
-    """A command: the verb that sent it, its text, its values, and how many rows it changed or returned."""
+    """A command: the verb that sent it, its text, its values, and its outcome, or None if it has none.
+
+    The outcome is how many rows it changed or returned; of a script of Redis, the mark and the word of the reply.
+    """
 
     verb: str
     text: Any
     values: Any
-    rows: int | None
+    outcome: object
 
 
 class Recorder:
@@ -52,9 +56,9 @@ class Recorder:
     def __init__(self) -> None:
         self.on, self.commands = False, list[Command]()
 
-    def note(self, text: Any, values: Any = None, rows: int | None = None) -> None:
+    def note(self, text: Any, values: Any = None, outcome: object = None) -> None:
         if self.on:
-            self.commands.append(Command(_verb(sys._getframe(1)), text, values, rows))
+            self.commands.append(Command(_verb(sys._getframe(1)), text, values, outcome))
 
     def taken(self) -> Sequence[Command]:
         """Return what was recorded since the last call."""
@@ -76,14 +80,16 @@ def recorded_postgresql(url: str, recorder: Recorder) -> Store:
     """Return a store whose statements are recorded."""
     import psycopg
 
-    class Cursor(psycopg.Cursor[Any]):
+    from phone_verify.stores.sql.postgresql import _CURSOR
+
+    class Cursor(psycopg.RawCursor[Any]):
         def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
             super().execute(query, params, **options)
             recorder.note(query, params, self.rowcount)
             return self
 
-    def watch(connection: Any, _: object) -> None:
-        connection.cursor_factory = Cursor
+    def watch(connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[_CURSOR] = Cursor(connection)  # the store takes the cursor that it finds here
         commit = connection.commit
 
         def noted() -> None:
@@ -126,30 +132,40 @@ def _sql_store(url: str, event: str, listener: Callable[..., object]) -> Store:
 
 def recorded_redis(url: str, recorder: Recorder) -> Store:
     """Return a store whose commands are recorded."""
+    from phone_verify.stores.redis.clients import _packed
     from phone_verify.stores.redis.store import RedisStore
 
     class Recorded(RedisStore):
         async def _ask(self, *command: bytes) -> Any:
             answer = await super()._ask(*command)
-            recorder.note(command)
+            recorder.note(_packed(command), outcome=_mark_and_word(answer))
             return answer
 
     return Recorded.from_url(url)
 
 
-#: Runs a command as the floor does.
+def _mark_and_word(answer: bytes) -> Sequence[bytes]:
+    """Return the parts of a script's reply that do not depend on the time of the server."""
+    return answer.split(b"\0", 2)[:2]
+
+
+#: Runs a command by the bare driver, and requires the recorded outcome.
 Run = Callable[[Command], object]
 
 
 def bare_postgresql(url: str) -> Run:
-    """Run statements by psycopg alone, on a connection like the store's."""
+    """Run statements by psycopg alone, on a connection and a cursor like the store's."""
     import psycopg
 
     connection = psycopg.connect(url, autocommit=True, options=_POSTGRESQL_SETTINGS)
+    cursor = psycopg.RawCursor(connection)
 
     def run(command: Command) -> None:
-        cursor = connection.execute(command.text, command.values)
-        assert command.rows is None or cursor.rowcount == command.rows, command
+        if command.text is _COMMIT:
+            connection.commit()
+            return
+        cursor.execute(command.text, command.values)
+        assert cursor.rowcount == command.outcome, command
         if cursor.description:
             cursor.fetchall()
 
@@ -165,17 +181,26 @@ def bare_sqlite(url: str) -> Run:
     def run(command: Command) -> None:
         cursor = connection.execute(command.text, command.values or ())
         cursor.fetchall()
-        assert command.rows is None or cursor.rowcount == command.rows, command
+        assert command.outcome is None or cursor.rowcount == command.outcome, command
 
     return run
 
 
 def bare_redis(url: str) -> Run:
-    """Run commands by redis-py alone."""
+    """Run packed commands on a connection of redis-py like the store's, without its pool and `execute_command`."""
     import redis
 
-    server: Any = redis.Redis.from_url(url)
-    return lambda command: server.execute_command(*command.text)
+    from phone_verify.stores.redis.address import WAIT
+
+    connection: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=WAIT).connection_pool.make_connection()
+    connection.connect()
+
+    def run(command: Command) -> None:
+        connection.send_packed_command([command.text])
+        answer = connection.read_response()
+        assert _mark_and_word(answer) == command.outcome, command
+
+    return run
 
 
 _STORES: Mapping[str, Callable[[str, Recorder], Store]] = {
@@ -254,9 +279,12 @@ def main() -> None:
     )
     parser.add_argument("way", choices=_STORES)
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument(
+        "--urls", nargs=3, help="three empty databases; without them, new ones on the server at its usual port"
+    )
     chosen = parser.parse_args()
     with ExitStack() as stack:
-        urls = list(_urls(chosen.way, Servers.found(), stack))
+        urls = chosen.urls or list(_urls(chosen.way, Servers.found(), stack))
         if len(urls) < 3:
             parser.error("its server does not run")
         print(table(measure(chosen.way, urls, chosen.rounds)))
