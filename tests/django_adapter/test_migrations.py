@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from django.core.management import call_command
 from django.db import IntegrityError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
-from phone_verify.stores.sql import metadata, schema
+from phone_verify.lifecycle import AttemptResult, Opening, Spent
+from phone_verify.limits import Denied, Quota
+from phone_verify.model import Verification
+from phone_verify.stores.sql import SqlStore, metadata
+from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, attachment, opening, run
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.store import OrmStore
 from tests.stores import servers
 
 from .databases import WRITE_AHEAD, registered, settings_of
@@ -105,13 +111,61 @@ def test_no_table_has_a_name_of_django_phone_verify() -> None:
     assert LABEL not in {config.label for config in apps.get_app_configs()}
 
 
+@contextmanager
+def sql_store(url: str) -> Iterator[SqlStore]:
+    """A store of the SQL adapter that creates its tables with its first step."""
+    store = SqlStore.from_url(url)
+    try:
+        assert run(store.get(opening().id, None)) is None
+        yield store
+    finally:
+        store._transactions.engine.dispose()
+
+
+def cycle(store: SqlStore | OrmStore, order: Opening, attempts: int) -> None:
+    """Start, fail `attempts` times and succeed; a quota of one start counts in the store's rows only."""
+    quotas = [Quota("total", 1)]
+    assert isinstance(run(store.count_and_open(quotas, order, [Quota("own", 1)], LIMITS, None)), tuple)
+    denied = run(store.count(quotas, None))
+    assert isinstance(denied, Denied)
+    assert isinstance(run(store.attach(order.id, attachment(order), None)), Verification)
+    for digest in [WRONG] * attempts + [RIGHT]:
+        spent = run(store.spend(order.id, BINDING, [digest], 6, LIMITS, NOBODY, None))
+        assert isinstance(spent, Spent)
+        assert spent.answer is (AttemptResult.WRONG if digest == WRONG else AttemptResult.RIGHT)
+
+
+def content(url: str, tables: Iterable[str]) -> dict[str, list[str]]:
+    """Return all rows of these tables."""
+    return {table: sorted(map(repr, servers.execute(url, f"SELECT * FROM {table}"))) for table in tables}
+
+
+@pytest.mark.parametrize("first", ["django", "sql"])
 @pytest.mark.parametrize("kind", servers.PARAMETERS)
-def test_tables_of_both_adapters_share_a_database(kind: str, django_db_blocker: Any) -> None:
+def test_stores_of_both_adapters_share_a_database(kind: str, first: str, django_db_blocker: Any) -> None:
     """On PostgreSQL the names of indexes and tables must differ from each other, too."""
-    with servers.database(kind) as url, registered("both", settings_of(url), django_db_blocker) as alias:
-        migrate(alias)
-        schema.upgrade(url)
+    with (
+        servers.database(kind) as url,
+        registered("both", settings_of(url), django_db_blocker) as alias,
+        ExitStack() as stack,
+    ):
+        if first == "django":
+            migrate(alias)
+        sql = stack.enter_context(sql_store(url))
+        if first == "sql":
+            migrate(alias)
         assert ours() | set(metadata.tables) <= set(connections[alias].introspection.table_names())
+        # One verification of one id in each: neither store finds or changes that of the other.
+        order, orm = opening(), OrmStore(using=alias)
+        before = content(url, ours())
+        cycle(sql, order, 1)
+        assert content(url, ours()) == before
+        assert run(orm.get(order.id, None)) is None
+        before = content(url, metadata.tables)
+        cycle(orm, order, 2)
+        assert content(url, metadata.tables) == before
+        found = [run(store.get(order.id, None)) for store in (sql, orm)]
+        assert [record and record.attempts_left for record in found] == [3, 2], "each answer takes an attempt"
 
 
 def test_code_and_pages_use_the_app_label() -> None:
