@@ -88,7 +88,7 @@ def drop() -> None:
 
 
 @contextmanager
-def statements() -> Iterator[list[str]]:
+def statements(alias: str = "own") -> Iterator[list[str]]:
     """Note what is called: a verb for a function, "text" for anything else."""
     noted: list[str] = []
 
@@ -97,7 +97,7 @@ def statements() -> Iterator[list[str]]:
         noted.append(found[1] if found else "text")
         return execute(sql, params, many, context)
 
-    with connections["own"].execute_wrapper(note):
+    with connections[alias].execute_wrapper(note):
         yield noted
 
 
@@ -617,6 +617,67 @@ def test_connection_calls_functions_after_some_statements(alias: str, monkeypatc
             cycle(store)
     assert noted[:20] == ["text"] * 20
     assert noted[-4:] == ["count", "start", "attach", "spend"]
+
+
+@pytest.fixture
+def pooled(request: pytest.FixtureRequest, alias: str, database: str, django_db_blocker: Any) -> Iterator[str]:
+    """The same database behind PgBouncer in transaction mode, with the settings of the test."""
+    with servers.pooled(database, **request.param) as pooler:
+        given = {**settings_of(pooler.url), "DISABLE_SERVER_SIDE_CURSORS": True}
+        with registered("pooled", given, django_db_blocker) as through:
+            yield through
+
+
+def session(alias: str) -> int:
+    """Return the process of the server that ran this statement."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("pooled", [{"server_lifetime": 0}], indirect=True)
+def test_new_session_of_a_pooler_for_each_call(pooled: str) -> None:
+    """PgBouncer closes a connection to the server after one transaction, so each call runs on another."""
+    store = OrmStore(using=pooled)
+    cycle(store)
+    with statements(pooled) as noted:
+        assert cycle(store, WRONG) is AttemptResult.WRONG
+        assert cycle(store) is AttemptResult.RIGHT
+    assert noted == ["count", "start", "attach", "spend"] * 2
+    assert len({session(pooled) for _ in range(4)}) == 4
+    with transaction.atomic(using=pooled), statements(pooled) as noted:
+        assert cycle(store) is AttemptResult.RIGHT
+        transaction.set_rollback(True, using=pooled)
+    assert [each for each in noted if each != "text"] == ["count", "start", "attach", "spend"]
+    assert CounterRow.objects.using(pooled).get(name="total").count == 4
+    assert VerificationRow.objects.using(pooled).filter(status="verified").count() == 3
+
+
+@pytest.mark.parametrize("pooled", [{"default_pool_size": 2}], indirect=True)
+def test_limits_hold_in_the_shared_sessions_of_a_pooler(pooled: str) -> None:
+    """Four threads share two connections to the server, which keep the functions' plans."""
+    store = OrmStore(using=pooled)
+    cycle(store)
+    attacked = opening()
+    assert isinstance(run(store.open(attacked, [], LIMITS, None)), Verification)
+
+    def work(_: int) -> tuple[list[str], list[bool], list[AttemptResult]]:
+        counted, answers = list[bool](), list[AttemptResult]()
+        with statements(pooled) as noted:
+            for _n in range(4):
+                counted.append(not isinstance(run(store.count([Quota("total", 10)], None)), Denied))
+                spent = run(store.spend(attacked.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
+                if isinstance(spent, Spent):
+                    answers.append(spent.answer)
+        return noted, counted, answers
+
+    found = together(4, work, lambda: connections[pooled].close())
+    assert sum(sum(counted) for _, counted, _ in found) == 9, "one of ten was counted before"
+    assert [answer for *_, answers in found for answer in answers] == [AttemptResult.WRONG] * 5
+    # A step that meets another thread's, or is refused, runs texts after its call.
+    assert all(noted.count("count") >= 4 <= noted.count("spend") for noted, *_ in found)
+    assert CounterRow.objects.using(pooled).get(name="total").count == 10
+    assert VerificationRow.objects.using(pooled).get(id=attacked.id).attempts_left == 0
 
 
 def test_other_databases_get_none(db: None, capsys: pytest.CaptureFixture[str]) -> None:
