@@ -24,10 +24,11 @@ from phone_verify import PhoneNumber
 from phone_verify.api import verifications
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
-from phone_verify_django import api_views
+from phone_verify_django import api_views, calls
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
+from tests import cookie_work
 from tests.clients import Browser, DjangoCarrier
 
 from .conftest import PHONE, Network, verified
@@ -179,6 +180,32 @@ def test_only_calls_that_need_the_session_touch_it(
         # The session of a user knows what it has started.
         assert visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers=session).status == 201
         assert steps == ["load", "save"]
+
+
+def test_header_secret_leaves_the_cookies_alone(
+    visitor: Browser, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request has both cookies: neither is decoded, signed or set."""
+    signed_in = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    assert "phone_verify_device" in signed_in.cookies
+    network.clock.move(120)
+    work = cookie_work.noted(monkeypatch, calls)
+    started = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
+    one, secret = f"v1/verifications/{started['id']}", started["secret"]
+    assert {"decode", "encode", "set phone_verify", "phone_verify.known_browser"} <= set(work)
+    work.clear()
+    for method, path, fields, status in (
+        ("GET", one, None, 200),
+        ("POST", f"{one}/check", {"code": network.wrong}, 422),
+        ("POST", f"{one}/check", {"code": network.code}, 200),
+        ("DELETE", one, None, 204),
+    ):
+        answer = visitor.call(method, path, fields, secret=secret)
+        assert (answer.status, answer.cookies) == (status, {})
+    assert work == ["phone_verify.proof.login"], "the proof in the response"
+    work.clear()
+    assert visitor.call("GET", one).status == 200
+    assert "decode" in work
 
 
 def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:

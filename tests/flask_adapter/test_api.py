@@ -15,8 +15,9 @@ from werkzeug.test import EnvironBuilder
 
 from phone_verify.api import verifications
 from phone_verify.errors import StoreError
-from phone_verify.http.cookies import COOKIE
-from phone_verify_flask import api_blueprint
+from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE
+from phone_verify_flask import api_blueprint, calls
+from tests import cookie_work
 
 from .sites import PHONE, cookie_line, is_problem, make, proof, start
 
@@ -403,6 +404,32 @@ def test_same_origin_request_is_allowed(origin: str) -> None:
 
 
 # Cookie and address
+
+
+def test_header_secret_leaves_the_cookies_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request has both cookies: neither is decoded, signed or set."""
+    made = make()
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    assert client.get_cookie(DEVICE_COOKIE) is not None
+    made.clock.move(120)
+    work = cookie_work.noted(monkeypatch, calls)
+    started = start(client)
+    one, headers = f"{VERIFICATIONS}/{started['id']}", {"Verification-Secret": started["secret"]}
+    assert {"decode", "encode", "set phone_verify", "phone_verify.known_browser"} <= set(work)
+    work.clear()
+    for method, path, fields, status in (
+        ("GET", one, None, 200),
+        ("POST", f"{one}/check", {"code": made.wrong_code}, 422),
+        ("POST", f"{one}/check", {"code": made.code}, 200),
+        ("DELETE", one, None, 204),
+    ):
+        answer = client.open(path, method=method, json=fields, headers=headers)
+        assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (status, [])
+    assert work == ["phone_verify.proof.login"], "the proof in the response"
+    work.clear()
+    assert client.get(one).status_code == 200
+    assert "decode" in work
 
 
 def test_empty_binding_cookie_is_deleted() -> None:
