@@ -10,8 +10,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ..errors import StoreError
+from ..stores.rows.failures import DEADLOCKS, OUTDATED, code_of
 from ..stores.sql.connections import Connections, is_pooled
-from ..stores.sql.engine import DEADLOCKS, WAIT, code_of, name_of
+from ..stores.sql.engine import WAIT, name_of
 from .engine import engine_for
 from .schema import Schema
 
@@ -91,14 +92,18 @@ class Database:
                         result = step(connection)
                         unclear = bool(text)
                         connection.commit()
-                    except BaseException:
+                    except BaseException as error:
+                        if self._connections.is_behind(error):
+                            connection.invalidate()
                         if not connection.invalidated:
                             connection.rollback()
                         raise
                 return result
             except sa.exc.DBAPIError as error:
-                deadlock = error.orig is not None and code_of(error.orig) in DEADLOCKS
-                undone = deadlock or (error.connection_invalidated and not unclear)
+                code = code_of(error.orig) if error.orig is not None else None
+                if code in OUTDATED:
+                    self.engine.dispose()
+                undone = code in DEADLOCKS or code in OUTDATED or (error.connection_invalidated and not unclear)
                 if not undone or tries == _MAX_TRIES or time.monotonic() - started > WAIT / 2:
                     raise
                 tries += 1

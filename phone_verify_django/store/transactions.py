@@ -19,11 +19,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
 from phone_verify.limits import Denied
-from phone_verify.stores.rows.failures import in_words
+from phone_verify.stores.rows.failures import DEADLOCKS, OUTDATED, code_of, in_words
 from phone_verify.stores.rows.reads import ReadStatements
 from phone_verify.stores.rows.texts import Tables
 from phone_verify.stores.rows.transactions import (
     ConcurrentUpdate,
+    ForeignAnswer,
     Mode,
     Run,
     StartCache,
@@ -32,7 +33,7 @@ from phone_verify.stores.rows.transactions import (
 )
 
 from ..models import PhoneRow
-from .functions import FunctionMissing, Functions, sqlstate
+from .functions import FunctionMissing, Functions
 from .second_connection import SecondConnection, Setup, configure, was_closed
 from .tables import row_tables
 
@@ -49,9 +50,6 @@ _BEGIN = {
     "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
     "mysql": "START TRANSACTION",
 }
-#: PostgreSQL's SQLSTATE for a conflict of transactions and for a deadlock.
-_CONFLICTS = {"40001", "40P01"}
-
 #: The command that creates our tables.
 MIGRATE = "python manage.py migrate"
 
@@ -169,7 +167,20 @@ class ConnectionTransactionRunner:
             return nullcontext()
         if self._pid != os.getpid():
             self._gate, self._pid = threading.Lock(), os.getpid()  # last: with it another thread takes the gate
-        return _acquired(self._gate)
+        return self._admitted()
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        gate = self._gate
+        if not gate.acquire(timeout=_WAIT):
+            # It may never be released: an interruption can come between any two instructions. SQLite has its own.
+            if self._gate is gate:
+                self._gate = threading.Lock()
+            raise StoreError("The database is busy: other threads did not finish their steps in time")
+        try:
+            yield
+        finally:
+            gate.release()
 
     def _in_a_block(
         self, step: Callable[[Transaction], T], now: datetime | None, connection: BaseDatabaseWrapper, *, reads: bool
@@ -207,17 +218,29 @@ class ConnectionTransactionRunner:
                         return step(tx) if tx.alone else _in_a_transaction(step, tx, connection)
                     finally:
                         unclear = tx.unclear
-            except (InterfaceError, OperationalError) as error:
-                if unclear and run is not Run.LOCKED and sqlstate(error) in _CONFLICTS:
-                    raise ConcurrentUpdate from None
-                connection.close_if_unusable_or_obsolete()
-                if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:
-                    raise
-                retries -= 1
             except FunctionMissing:
                 if missed:
                     raise
                 missed = True
+            except Error as error:
+                code = _code(error)
+                if unclear and run is not Run.LOCKED and code in DEADLOCKS:
+                    raise ConcurrentUpdate from None
+                if code in OUTDATED:
+                    connection.close()
+                elif isinstance(error, InterfaceError | OperationalError):
+                    connection.close_if_unusable_or_obsolete()
+                else:
+                    raise
+                if (unclear and code not in OUTDATED) or not retries or time.monotonic() - started > _RETRY_WITHIN:
+                    raise
+                retries -= 1
+            except BaseException as error:
+                # After an interruption an answer may be unread, and the next statement would take it for its own.
+                known = isinstance(error, StoreError) and not isinstance(error, ForeignAnswer)
+                if not known and connection.vendor != "sqlite":
+                    connection.close()
+                raise
 
 
 def _mode_on(connection: BaseDatabaseWrapper, mode: Mode) -> Mode:
@@ -232,11 +255,12 @@ def _chosen_isolation(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _in_a_transaction(step: Callable[[Transaction], T], tx: Transaction, connection: BaseDatabaseWrapper) -> T:
-    if connection.vendor == "mysql" and _chosen_isolation(connection):
-        # With a higher level, concurrent steps would fail instead of waiting for each other.
-        tx.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    tx.cursor.execute(_BEGIN[connection.vendor])
     try:
+        if connection.vendor == "mysql" and _chosen_isolation(connection):
+            # With a higher level, concurrent steps would fail instead of waiting for each other.
+            tx.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        # An interruption may come when it has begun, as after a wait for SQLite's lock.
+        tx.cursor.execute(_BEGIN[connection.vendor])
         result = step(tx)
         if isinstance(result, Denied) and not tx.wrote:
             tx.cursor.execute("ROLLBACK")  # a commit would wait for the disk, only to release locks
@@ -244,6 +268,9 @@ def _in_a_transaction(step: Callable[[Transaction], T], tx: Transaction, connect
             tx.unclear = True
             tx.cursor.execute("COMMIT")
     except BaseException:
+        raw = connection.connection
+        if raw is None or (connection.vendor == "sqlite" and not raw.in_transaction):
+            raise
         try:
             tx.cursor.execute("ROLLBACK")
         except BaseException as lost:
@@ -292,17 +319,10 @@ def _open(connection: BaseDatabaseWrapper) -> None:
         del vars(connection)["_connection_pools"]
 
 
-@contextmanager
-def _acquired(gate: threading.Lock) -> Iterator[None]:
-    if not gate.acquire(timeout=_WAIT):
-        raise StoreError("The database is busy: other threads did not finish their steps in time")
-    try:
-        yield
-    finally:
-        gate.release()
-
-
 def name_of(error: Error) -> str:
     """Describe an error of Django's database by `in_words`."""
-    code = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
-    return in_words(error, code, makes_tables=MIGRATE)
+    return in_words(error, _code(error), makes_tables=MIGRATE)
+
+
+def _code(error: Error) -> object:
+    return code_of(error.__cause__ or error)

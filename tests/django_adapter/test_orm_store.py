@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from phone_verify.model import Status, Verification
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
 from phone_verify_django.models import CounterRow, PhoneRow
-from phone_verify_django.store import OrmStore
+from phone_verify_django.store import OrmStore, transactions
 from tests.django_adapter.databases import make_tables, registered
 
 # Durability is not required here.
@@ -190,6 +190,30 @@ def test_interrupted_step_leaves_nothing(store: OrmStore, monkeypatch: pytest.Mo
     found = run(store.get(record.id, None))
     assert found is not None
     assert found.attempts_left == 5
+
+
+def test_interrupted_begin_leaves_no_transaction(store: OrmStore) -> None:
+    """A signal that comes during the wait for the lock is handled when the transaction has begun."""
+
+    def interrupt(execute: Callable[..., Any], text: str, *given: Any) -> Any:
+        done = execute(text, *given)
+        if text.startswith("BEGIN"):
+            raise KeyboardInterrupt
+        return done
+
+    record = begun(store)
+    with connections["own"].execute_wrapper(interrupt), pytest.raises(KeyboardInterrupt):
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
+    assert not connections["own"].connection.in_transaction
+
+
+def test_gate_that_an_interruption_left_closed_is_replaced(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = begun(store)
+    monkeypatch.setattr(transactions, "_WAIT", 0.05)
+    store._transactions._gate.acquire()
+    with pytest.raises(StoreError, match="busy"):
+        run(store.get(record.id, None))
+    assert run(store.get(record.id, None)) is not None
 
 
 def test_errors_name_their_kind_and_no_values(store: OrmStore) -> None:

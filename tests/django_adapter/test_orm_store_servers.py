@@ -17,7 +17,7 @@ from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Spent
-from phone_verify.limits import Denied, Limits, Quota
+from phone_verify.limits import Counted, Denied, Limits, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION, Store
@@ -273,6 +273,38 @@ def test_dead_idle_connection_goes_unnoticed(database: str, store: OrmStore, clo
     raw = connections["own"].connection
     servers.end(database, raw.info.backend_pid if connections["own"].vendor == "postgresql" else raw.thread_id())
     VERBS[verb](store, clock)
+
+
+class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue, which its handler raises
+    """Raised by a handler of a signal, between any two instructions."""
+
+
+@pytest.mark.parametrize("verb", ["get", "unlock"])
+def test_interrupted_step_leaves_no_connection(store: OrmStore, clock: ManualClock, verb: str) -> None:
+    """It may be in a transaction that Django does not know of, or have an unread answer."""
+
+    def interrupt(execute: Callable[..., Any], text: str, *given: Any) -> Any:
+        done = execute(text, *given)
+        if text.startswith(("SELECT", "BEGIN", "START TRANSACTION")):
+            raise Interruption
+        return done
+
+    run(store.open(ORDER, [], LIMITS, clock()))
+    with connections["own"].execute_wrapper(interrupt), pytest.raises(Interruption):
+        run(store.get(ORDER.id, clock()) if verb == "get" else store.unlock(ORDER.tag, clock()))
+    assert connections["own"].connection is None
+    assert run(store.get(ORDER.id, clock())) is not None
+
+
+def test_read_only_session_is_replaced(store: OrmStore, clock: ManualClock) -> None:
+    """As after a failover that leaves sockets open: CONN_MAX_AGE may keep the session for hours."""
+    quota, connection = [Quota("total", 2)], connections["own"]
+    assert isinstance(run(store.count(quota, clock())), Counted)
+    read_only = {"postgresql": "default_transaction_read_only = on", "mysql": "SESSION TRANSACTION READ ONLY"}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET {read_only[connection.vendor]}")
+    assert isinstance(run(store.count(quota, clock())), Counted)
+    assert isinstance(run(store.count(quota, clock())), Denied)
 
 
 def end_all(database: str) -> None:

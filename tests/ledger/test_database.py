@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -84,6 +86,35 @@ def test_step_is_repeated_if_the_connection_was_lost(server: Database, url: str)
 
     assert server.run(step) == 1
     assert (len(runs), values(server)) == (2, [1, 1])
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_read_only_session_is_replaced(server: Database) -> None:
+    """As after a failover that leaves sockets open."""
+    with server.engine.connect() as connection:
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+        connection.commit()
+    assert server.run(add(1)) == 1
+    assert values(server) == [1, 0]
+
+
+@pytest.mark.parametrize("url", ["mysql"], indirect=True)
+def test_interrupted_step_leaves_no_answer_to_the_next_one(server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a time limit of a task queue, when a statement was sent and its answer not read."""
+    send = pymysql.connections.Connection._execute_command
+
+    def execute(self: Any, command: Any, text: Any) -> None:
+        send(self, command, text)
+        if b"UPDATE" in text:
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pymysql.connections.Connection, "_execute_command", execute)
+        with pytest.raises(ZeroDivisionError):
+            server.run(add(1))
+    assert values(server) == [0, 0]
+    assert server.run(add(2)) == 1
+    assert values(server) == [0, 1]
 
 
 def test_repetition_has_an_end(server: Database, url: str) -> None:

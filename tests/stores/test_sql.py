@@ -393,6 +393,40 @@ def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: p
         run(store.get("x" * 44, None))
 
 
+def test_gate_that_an_interruption_left_closed_is_replaced(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can come between the acquisition and the block that releases; SQLite's own lock still protects the file."""
+    run(store.get("x" * 44, None))
+    monkeypatch.setattr(connections, "WAIT", 0.05)
+    of_store = store._transactions.connections
+    left = of_store._gate
+    left.acquire()
+    with pytest.raises(StoreError, match="too busy"):
+        run(store.get("x" * 44, None))
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+    left.release()
+
+
+def test_step_that_lasts_too_long_releases_only_its_own_gate(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store.get("x" * 44, None))
+    monkeypatch.setattr(connections, "WAIT", 0.05)
+    of_store, replaced = store._transactions.connections, threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(StoreError, match="too busy"):
+            run(store.get("x" * 44, None))
+        replaced.set()
+
+    with of_store:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert replaced.wait(10)
+        thread.join()
+        newer = of_store._gate
+        newer.acquire()
+    assert newer.locked()
+    newer.release()
+
+
 def test_failed_reservation_leaves_no_transaction(store: SqlStore, path: Path) -> None:
     with pytest.raises(StoreError, match="a place was taken"):
         run(store.reserve(replace(reservation(), lasts=timedelta(microseconds=1)), None))

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Any
 from unittest.mock import ANY
 
 import psycopg
+import pymysql
 import pytest
 import sqlalchemy as sa
 
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
-from phone_verify.limits import DenialReason, Denied, Quota
+from phone_verify.limits import Counted, DenialReason, Denied, Quota
 from phone_verify.model import Channel, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
@@ -29,6 +30,7 @@ from phone_verify.stores.rows import transactions
 from phone_verify.stores.rows.texts import Prepared
 from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.engine import _POSTGRESQL_SETTINGS, KEPT, MOST, WAIT, engine_of
+from phone_verify.stores.sql.postgresql import Connection
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
@@ -532,11 +534,113 @@ def test_connection_is_not_kept_if_its_rollback_is_interrupted(store: SqlStore) 
 
     def step(tx: transactions.Transaction) -> None:
         patch.setattr(type(tx.cursor.connection), "rollback", interrupt)
-        raise ValueError
+        raise StoreError("The step failed")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         store._transactions.run(step, None, transactions.Mode.LOCKED)
     assert not store._transactions.connections._idle
+
+
+class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue, which its handler raises
+    """Raised by a handler of a signal, between any two instructions."""
+
+
+@contextmanager
+def interrupted_after_sending(store: SqlStore) -> Iterator[None]:
+    """Raise when the next statement was sent, before its answer is read."""
+    sent: list[None] = []
+    with pytest.MonkeyPatch.context() as patch:
+        if store._transactions.engine.dialect.name == "postgresql":
+
+            def waited(self: Connection, gen: Any, *arguments: Any, **named: Any) -> Any:
+                next(gen)
+                raise Interruption
+
+            patch.setattr(Connection, "wait", waited)
+        else:
+            send = pymysql.connections.Connection._execute_command
+
+            def execute(self: Any, command: Any, text: Any) -> None:
+                send(self, command, text)
+                if not sent:
+                    sent.append(None)
+                    raise Interruption
+
+            patch.setattr(pymysql.connections.Connection, "_execute_command", execute)
+        with pytest.raises(Interruption):
+            yield
+
+
+@pytest.mark.parametrize("verb", ["get", "spend"])
+def test_interrupted_step_leaves_no_answer_to_the_next_one(store: SqlStore, verb: str) -> None:
+    """The next one would take it for its own, and return the record of another visitor."""
+    orders = [opening() for _ in range(3)]
+    for order in orders:
+        run(store.open(order, [], LIMITS, None))
+    with interrupted_after_sending(store):
+        if verb == "get":
+            run(store.get(orders[0].id, None))
+        else:
+            run(store.spend(orders[0].id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
+    for order in orders[::-1]:
+        found = run(store.get(order.id, None))
+        assert found is not None
+        assert found.id == order.id
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+
+
+def test_answer_to_another_statement_is_refused(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its cause; and the connection is not used again."""
+    mine, other = opening(), opening()
+    for order in (mine, other):
+        run(store.open(order, [], LIMITS, None))
+    reads, used = store._transactions._reads, list[Any]()
+    read = reads.record
+
+    def read_other(cursor: Any, values: Any) -> Any:
+        used.append(cursor.connection)
+        return read(cursor, {**values, "this": other.id, "of_phone": other.tag})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reads, "record", read_other)
+        with pytest.raises(StoreError, match="the answer to another statement"):
+            run(store.get(mine.id, None))
+    assert run(store.get(mine.id, None)) is not None
+    assert used[0] not in [kept.dbapi_connection for kept in store._transactions.connections._idle]
+
+
+OUTDATED = {
+    "read-only": {"postgresql": "SET default_transaction_read_only = on", "mysql": "SET SESSION TRANSACTION READ ONLY"},
+    "plans": {"postgresql": "DEALLOCATE ALL", "mysql": "SET SESSION TRANSACTION READ ONLY"},
+}
+
+
+@pytest.mark.parametrize("cause", OUTDATED)
+def test_outdated_session_is_replaced(store: SqlStore, cause: str) -> None:
+    """After a failover that leaves sockets open, and behind a pooler that clears sessions: without a restart."""
+    quota, connections = [Quota("total", 10)], store._transactions.connections
+    for _ in range(9):  # psycopg prepares a statement after five
+        assert isinstance(run(store.count(quota, None)), Counted)
+    for connection in connections._idle:
+        raw: Any = connection.dbapi_connection
+        text = OUTDATED[cause][{"postgresql": "postgresql"}.get(store._transactions.engine.dialect.name, "mysql")]
+        raw.pgconn.exec_(text.encode()) if hasattr(raw, "pgconn") else raw.query(text)
+    assert isinstance(run(store.count(quota, None)), Counted)
+    assert isinstance(run(store.count(quota, None)), Denied)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_changed_type_of_a_column_needs_no_restart(url: str, store: SqlStore) -> None:
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    for _ in range(9):
+        run(store.get(order.id, None))
+    change = "ALTER TABLE phone_verify_verification ALTER COLUMN purpose TYPE {}"
+    try:
+        servers.execute(url, change.format("text"))
+        assert run(store.get(order.id, None)) is not None
+    finally:
+        servers.execute(url, change.format("varchar(32)"))
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

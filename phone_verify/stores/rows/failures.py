@@ -7,6 +7,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+#: Codes of errors after which nothing was done: PostgreSQL's SQLSTATEs, and numbers of MySQL. After a deadlock or a
+#: serialisation conflict a step can be repeated, ...
+DEADLOCKS: frozenset[object] = frozenset({"40001", "40P01", 1213})
+#: ... and on a new connection after these: the session is read-only, as after a failover, its prepared statements are
+#: gone, or their results have other types.
+OUTDATED: frozenset[object] = frozenset({"25006", "26000", "0A000", 1290, 1792, 1836})
+
 _NO_TABLE, _NO_COLUMN = "a table is missing", "a column is missing"
 
 #: Phrases of SQLite, PostgreSQL, MySQL and MariaDB; a group is the name of a database.
@@ -23,12 +30,20 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (r"no such table|relation \S+ does not exist|Table '\S+' doesn't exist", _NO_TABLE),
     (r"unsupported startup parameter", "the pooler refused a startup parameter"),
     (r"unable to open database file", "the database file cannot be opened"),
-    (r"readonly database|read-only transaction", "the database is read-only"),
+    (r"readonly database|read-only transaction|--(?:super-)?read-only option", "the database is read-only"),
     (r"permission denied", "permission denied"),
     (r"database is locked", "the database is locked"),
     (r"disk image is malformed|file is not a database", "the database file is damaged"),
     (r"disk is full|No space left", "the disk is full"),
 )  # fmt: skip
+
+
+def code_of(error: BaseException) -> object:
+    """Return the code of a driver's error: SQLite's name, an SQLSTATE, or a number."""
+    for name in ("sqlite_errorname", "sqlstate", "pgcode"):
+        if code := getattr(error, name, None):
+            return code
+    return error.args[0] if error.args and isinstance(error.args[0], int) else None
 
 
 def in_words(error: BaseException, code: object = None, *, makes_tables: str = "") -> str:

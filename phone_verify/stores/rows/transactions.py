@@ -71,6 +71,10 @@ class ConcurrentUpdate(StoreError):  # noqa: N818 - the step is run again, unles
     """Nothing was written: another step came between, the cache is out of date, or an answer is not ordinary."""
 
 
+class ForeignAnswer(StoreError):  # noqa: N818 - named by what was received
+    """A connection returned the answer to another statement. It must not be used any more."""
+
+
 class ServerTime(NamedTuple):
     """The time of a server, and this process's tick when it was requested."""
 
@@ -183,7 +187,7 @@ class Transaction:
         row = spend(self.cursor, this=id, of_phone=id[:TAG_LENGTH], at=self.given_time(), **asked).fetchone()
         if row is None:
             raise ConcurrentUpdate
-        *values, failures = row
+        *values, failures = _checked(id, row)
         before = failures_of(json.loads(failures)) if failures is not None else None
         return record_of(values, self.time(values[READ_AT])), before
 
@@ -191,7 +195,7 @@ class Transaction:
         if row is None:
             # Without a record the exact time does not matter.
             return None, Phone(id[:TAG_LENGTH]), self.time(None)
-        *values, windows, failures, ends_at, version = row
+        *values, windows, failures, ends_at, version = _checked(id, row)
         at = self.time(values[READ_AT])
         phone = Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
         return record_of(values, at, phone), phone, at
@@ -284,6 +288,13 @@ class Transaction:
         """Keep what was written, for the step that follows, if its version is known."""
         if self._server and phone.version is not None:
             self._memory.keep(record, (phone, self.clock))
+
+
+def _checked(id: str, row: Sequence[Any]) -> Sequence[Any]:
+    """Return a row if its record has this id."""
+    if row[0] != id:
+        raise ForeignAnswer("The store received the answer to another statement, and dropped the connection")
+    return row
 
 
 class TransactionRunner(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import StoreError
+from ..rows.transactions import ForeignAnswer
 from .engine import IDLE, KEPT, MOST, WAIT
 
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
@@ -51,20 +52,26 @@ class Connections:
             self._psycopg = postgresql
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
         # Threads queue here for SQLite's one writer; SQLite itself would poll with pauses.
-        self._gate = threading.Lock()
-        self._shut = False
+        self._gate, self._entered = threading.Lock(), threading.local()
+        self._shut: threading.Lock | None = None
         self._pid = os.getpid()
         _all.add(self)
         _watch_forks()
 
     def __enter__(self) -> None:
         self._notice_fork()
-        if not self.server and not self._gate.acquire(timeout=WAIT):
-            raise StoreError("The SQLite file is too busy: other threads did not finish their steps in time")
+        if not self.server:
+            gate = self._gate
+            if not gate.acquire(timeout=WAIT):
+                # It may never be released: an interruption can come between any two instructions. SQLite has its own.
+                if self._gate is gate:
+                    self._gate = threading.Lock()
+                raise StoreError("The SQLite file is too busy: other threads did not finish their steps in time")
+            self._entered.gate = gate
 
     def __exit__(self, *_: object) -> None:
         if not self.server:
-            self._gate.release()
+            self._entered.gate.release()
 
     def _notice_fork(self) -> None:
         """Call the hook if it was not called: a server in C, like uWSGI, forks without calling Python's hooks."""
@@ -108,6 +115,16 @@ class Connections:
         if self._psycopg is None:
             cursor.close()
 
+    def is_behind(self, error: BaseException) -> bool:
+        """Return whether a connection may have an unread answer after this error.
+
+        An interruption, like a time limit of Celery, can come between any two instructions. psycopg knows the state of
+        its connections, and SQLite sends no answers.
+        """
+        known = (self.engine.dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError, StoreError)
+        unknown = self.server and self._psycopg is None and not isinstance(error, known)
+        return unknown or isinstance(error, ForeignAnswer)
+
     def forget(self, lost: sa.PoolProxiedConnection, error: BaseException) -> None:
         """Close a lost connection and all idle ones: the server is gone for all of them.
 
@@ -138,11 +155,12 @@ class Connections:
         Inherited ones stay open for the parent.
         """
         self._notice_fork()
-        if self._gate.acquire(timeout=_WAIT_TO_CLOSE):
+        gate = self._gate
+        if gate.acquire(timeout=_WAIT_TO_CLOSE):
             try:
                 self._close_all()
             finally:
-                self._gate.release()
+                gate.release()
 
     def _close_all(self) -> None:
         self._close_idle()
@@ -161,17 +179,18 @@ class Connections:
     def before_fork(self) -> None:
         # SQLite's locks do not survive a fork, not even those of an unused connection.
         if not self.server:
-            self._shut = self._gate.acquire(timeout=WAIT)
-            if self._shut:
+            gate = self._gate
+            self._shut = gate if gate.acquire(timeout=WAIT) else None
+            if self._shut is not None:
                 self._close_all()
 
     def after_fork_in_parent(self) -> None:
-        if self._shut:
-            self._shut = False
-            self._gate.release()
+        if self._shut is not None:
+            self._shut.release()
+            self._shut = None
 
     def after_fork_in_child(self) -> None:
-        self._shut, self._gate = False, threading.Lock()
+        self._shut, self._gate = None, threading.Lock()
         # Connections inherited from a server's own way of forking stay open: closing one would end it for the parent.
         _inherited.append((self.engine.pool, self._idle))
         self._idle = []

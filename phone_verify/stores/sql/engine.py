@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import ConfigurationError, missing_extra, quoted
-from ..rows.failures import in_words
+from ..rows.failures import code_of, in_words
 from .options import NO_POOLER, TRANSACTION, read_options
 
 #: Time-outs for a connection, a lock and a response, in seconds.
@@ -141,17 +141,6 @@ def _prepare_mysql(connection: Any, _: object) -> None:
 
 
 _PREPARATIONS = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql}
-
-
-#: A deadlock or a serialisation conflict: PostgreSQL's SQLSTATE, MySQL's number.
-DEADLOCKS: frozenset[object] = frozenset({"40001", "40P01", 1213})
-
-
-def code_of(error: BaseException) -> object:
-    for name in ("sqlite_errorname", "sqlstate"):
-        if code := getattr(error, name, None):
-            return code
-    return error.args[0] if error.args and isinstance(error.args[0], int) else None
 
 
 def name_of(error: BaseException, *, makes_tables: str = "") -> str:

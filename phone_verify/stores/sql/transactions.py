@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from ...errors import StoreError
 from ...limits import Denied
+from ..rows.failures import DEADLOCKS, OUTDATED, code_of
 from ..rows.reads import ReadStatements
 from ..rows.transactions import ConcurrentUpdate, Mode, Run, StartCache, Transaction, run_with_fallback
 from .connections import Connections, is_pooled
-from .engine import DEADLOCKS, WAIT, code_of, name_of
+from .engine import WAIT, name_of
 from .tables import row_tables
 
 T = TypeVar("T")
@@ -89,9 +90,13 @@ class EngineTransactionRunner:
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect, failure = self.engine.dialect, self.engine.dialect.loaded_dbapi.Error
-        if isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None):
+        if self.connections.is_behind(error):
+            connection.invalidate(error)
+            return False
+        outdated = isinstance(error, failure) and code_of(error) in OUTDATED
+        if outdated or (isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None)):
             self.connections.forget(connection, error)
-            return not tx.unclear
+            return outdated or not tx.unclear
         try:
             connection.rollback()
         except BaseException as lost:
