@@ -121,14 +121,10 @@ class MemoryStore:
             self._drop_records(PURGE_PER_START, now)
             _drop_ended(self._old_phones, self._phones, PURGE_PER_START, now)
             phone = self._phones.get(opening.tag) or _Phone()
-            opened = lifecycle.open(
-                opening,
-                phone.records.values() if opening.shown else (),
-                [(quota, phone.windows.get(quota.key)) for quota in quotas],
-                phone.failures.get(opening.request.failure_key),
-                limits,
-                now,
-            )
+            siblings = phone.records.values() if opening.shown else ()
+            windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
+            failures = phone.failures.get(opening.request.failure_key)
+            opened = lifecycle.open(opening, siblings, windows, failures, limits, now)
             if isinstance(opened, Denied):
                 return opened
             self._phones[opening.tag] = phone

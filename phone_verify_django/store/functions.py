@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from django.db import Error, InternalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from phone_verify.stores.rows.failures import in_words
+from phone_verify.stores.rows.failures import code_of, in_words
 from phone_verify.stores.rows.texts import Statement, Tables, numbered
 from phone_verify.stores.rows.writes import WriteStatements
 
@@ -108,10 +108,10 @@ class Functions:
             try:
                 return call(cursor, *values, **named)
             except (ProgrammingError, InternalError) as error:
-                if sqlstate(error) not in _UNUSABLE:
+                if code_of_cause(error) not in _UNUSABLE:
                     raise
                 self._found = None
-                if sqlstate(error) in _ENDING:
+                if code_of_cause(error) in _ENDING:
                     self._tell(found=False)
                 raise FunctionMissing(*error.args) from error.__cause__
 
@@ -260,6 +260,6 @@ def make_functions(using: str, verbosity: int = 1, stdout: Any = None, **_: Any)
             print(f"The database {using!r} gets no functions for phone_verify_django ({why}). {HINT}", file=stdout)
 
 
-def sqlstate(error: Error) -> str:
-    """Return PostgreSQL's code of an error, or an empty text."""
-    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
+def code_of_cause(error: Error) -> object:
+    """Return the driver's code of an error of Django."""
+    return code_of(error.__cause__ or error)

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
 from phone_verify.limits import Denied
-from phone_verify.stores.rows.failures import DEADLOCKS, OUTDATED, code_of, in_words
+from phone_verify.stores.rows.failures import DEADLOCKS, OUTDATED, in_words
 from phone_verify.stores.rows.reads import ReadStatements
 from phone_verify.stores.rows.texts import Tables
 from phone_verify.stores.rows.transactions import (
@@ -33,7 +33,7 @@ from phone_verify.stores.rows.transactions import (
 )
 
 from ..models import PhoneRow
-from .functions import FunctionMissing, Functions
+from .functions import FunctionMissing, Functions, code_of_cause
 from .second_connection import SecondConnection, Setup, configure, was_closed
 from .tables import row_tables
 
@@ -223,7 +223,7 @@ class ConnectionTransactionRunner:
                     raise
                 missed = True
             except Error as error:
-                code = _code(error)
+                code = code_of_cause(error)
                 if unclear and run is not Run.LOCKED and code in DEADLOCKS:
                     raise ConcurrentUpdate from None
                 if code in OUTDATED:
@@ -321,8 +321,4 @@ def _open(connection: BaseDatabaseWrapper) -> None:
 
 def name_of(error: Error) -> str:
     """Describe an error of Django's database by `in_words`."""
-    return in_words(error, _code(error), makes_tables=MIGRATE)
-
-
-def _code(error: Error) -> object:
-    return code_of(error.__cause__ or error)
+    return in_words(error, code_of_cause(error), makes_tables=MIGRATE)

@@ -215,7 +215,9 @@ class Async:
         while self._free:
             with suppress(*ERRORS):  # dropped, however the server replies
                 await self._free.pop().disconnect()
-        for one in (self._client, *(() if self._clustered else _watchers(self._client))):
+        # With Sentinel its clients too.
+        manager = getattr(getattr(self._client, "connection_pool", None), "sentinel_manager", None)
+        for one in (self._client, *(manager.sentinels if manager is not None else ())):
             with suppress(*ERRORS):
                 await one.aclose()
 
@@ -255,12 +257,6 @@ class OfLoops:
         finally:
             self._open.pop(loop, None)
             await servers.aclose()
-
-
-def _watchers(client: Any) -> list[Any]:
-    """Return the clients of the Sentinels, if Sentinel is used."""
-    manager = getattr(client.connection_pool, "sentinel_manager", None)
-    return [] if manager is None else list(manager.sentinels)
 
 
 class _AsyncCluster(redis.asyncio.RedisCluster):

@@ -14,6 +14,7 @@ from typing import Any
 from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
+from ...conversions import Conversion
 from ...errors import StoreError
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, Denied, Limits, Quota
@@ -23,7 +24,6 @@ from ...phone import PhoneNumber
 from ..base import RETENTION, Place, Reservation, checked_keep
 from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
-from .conversions import ConversionVerbs
 from .records import (
     VALUES,
     digest,
@@ -60,7 +60,7 @@ _NO_INFO = (
 )
 
 
-class _Verbs(ConversionVerbs):
+class _Verbs:
     """The methods, over any client that sends commands."""
 
     def __init__(self, address: Address, keep: timedelta) -> None:
@@ -172,19 +172,9 @@ class _Verbs(ConversionVerbs):
         resend_after: timedelta,
         now: datetime | None,
     ) -> Verification | Denied:
+        values = (binding.hex(), channel.value, flag(short), str(limits.failures), str(limits.short_failures))
         delay = str(microseconds(resend_after))
-        reply = await self._on_record(
-            "reopen",
-            id,
-            now,
-            binding.hex(),
-            channel.value,
-            flag(short),
-            str(limits.failures),
-            str(limits.short_failures),
-            delay,
-            *phone_quotas(quotas),
-        )
+        reply = await self._on_record("reopen", id, now, *values, delay, *phone_quotas(quotas))
         return reply.found() if reply.done else reply.refused()
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
@@ -268,6 +258,16 @@ class _Verbs(ConversionVerbs):
         keys = [self._place_key(reservation.names[0])]
         await self._step("release", keys, reservation.holder, now, reservation.holder)
 
+    async def add_conversion(self, route: str, sent: int, verified: int, now: datetime | None) -> None:
+        await self._step("add_conversion", [self._conversion_key(route)], "shared", now, str(sent), str(verified))
+
+    async def conversions(self, routes: Sequence[str], now: datetime | None) -> Sequence[Conversion]:
+        if not routes:
+            return []
+        reply = await self._step("conversions", [self._conversion_key(route) for route in routes], "shared", now)
+        counts = (text.split(" ") for text in reply.values[:-1])
+        return [Conversion(float(sent), float(verified), reply.read_at) for sent, verified in counts]
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         """Do nothing: every key has a time to live on the server."""
         return 0
@@ -290,19 +290,10 @@ class _Verbs(ConversionVerbs):
         now: datetime | None,
         *shared: str,
     ) -> Reply:
-        return await self._step(
-            "open",
-            [self._phone_key(opening.tag), *shared_keys],
-            opening.id,
-            now,
-            *opening_values(opening),
-            str(limits.failures),
-            str(limits.short_failures),
-            str(len(quotas)),
-            *phone_quotas(quotas),
-            *shared,
-            *(binding.hex() for binding in opening.shown),
-        )
+        keys = [self._phone_key(opening.tag), *shared_keys]
+        counted = (str(limits.failures), str(limits.short_failures), str(len(quotas)), *phone_quotas(quotas))
+        shown = (binding.hex() for binding in opening.shown)
+        return await self._step("open", keys, opening.id, now, *opening_values(opening), *counted, *shared, *shown)
 
     async def _answer(
         self, verb: str, id: str, now: datetime | None, answering: Answering, *values: str, last: Sequence[str] = ()
@@ -390,6 +381,10 @@ class _Verbs(ConversionVerbs):
 
     def _places_key(self, tag: str) -> bytes:
         return f"{self._address.prefix}:{{{tag}}}:places".encode("utf-8", "surrogatepass")
+
+    def _conversion_key(self, route: str) -> bytes:
+        # In a Cluster these keys share one slot, so that one script reads all of them.
+        return self._shared_key(f"conversion:{route}")
 
     def _line_key(self, driver: str, line: PhoneNumber) -> bytes:
         return self._shared_key(f"line:{plain(driver)}:{line.e164}")

@@ -1,13 +1,13 @@
 """One run of a step: what it can read, and how it writes its decision.
 
-On a server most steps first run *optimistically*: they read, decide, and write in one statement
-that does nothing if another step came between. If that fails, they run in a transaction that locks
-the phone's row. An answer is one statement that locks, compares and counts, or does nothing if the
-answer is not ordinary (see `answers`). On SQLite, which has one writer, `BEGIN IMMEDIATE` locks everything.
+On a server most steps first run *optimistically*: they read, decide, and write in one statement that does nothing if
+another step came between. If that fails, they run in a transaction that locks the phone's row. An answer is one
+statement that locks, compares and counts, or does nothing if the answer is not ordinary (see `answers`). On SQLite,
+which has one writer, `BEGIN IMMEDIATE` locks everything.
 
-A start and its receipt are tried without reading before that: the count of the shared quotas has just
-read the server's time and the phone, and passes it to the start; the receipt takes the record that the
-start has written *from the cache*. If either is out of date, nothing is written, and the step reads.
+A start and its receipt are tried without reading before that: the count of the shared quotas has just read the server's
+time and the phone, and passes it to the start; the receipt takes the record that the start has written *from the
+cache*. If either is out of date, nothing is written, and the step reads.
 """
 
 from __future__ import annotations

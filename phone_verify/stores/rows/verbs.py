@@ -126,14 +126,10 @@ class RowStore:
 
         def step(tx: Transaction) -> Verification | Denied:
             phone, at = tx.phone(opening.tag, known)
-            opened = lifecycle.open(
-                opening,
-                tx.siblings(opening.tag, at) if opening.shown else (),
-                [(quota, phone.window(quota.key)) for quota in quotas],
-                phone.failures_of(opening.request.failure_key),
-                limits,
-                at,
-            )
+            siblings = tx.siblings(opening.tag, at) if opening.shown else ()
+            windows = [(quota, phone.window(quota.key)) for quota in quotas]
+            failures = phone.failures_of(opening.request.failure_key)
+            opened = lifecycle.open(opening, siblings, windows, failures, limits, at)
             if isinstance(opened, Denied):
                 return opened
             phone.count(quotas, opened.windows)

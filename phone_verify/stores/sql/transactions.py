@@ -93,10 +93,12 @@ class EngineTransactionRunner:
         if self.connections.is_behind(error):
             connection.invalidate(error)
             return False
-        outdated = isinstance(error, failure) and code_of(error) in OUTDATED
-        if outdated or (isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None)):
+        code, is_lost = None, False
+        if isinstance(error, failure):
+            code, is_lost = code_of(error), dialect.is_disconnect(error, connection.dbapi_connection, None)
+        if is_lost or code in OUTDATED:
             self.connections.forget(connection, error)
-            return outdated or not tx.unclear
+            return code in OUTDATED or not tx.unclear
         try:
             connection.rollback()
         except BaseException as lost:
@@ -104,4 +106,4 @@ class EngineTransactionRunner:
             connection.invalidate(lost)
             if not isinstance(lost, failure):
                 raise
-        return isinstance(error, failure) and code_of(error) in DEADLOCKS
+        return code in DEADLOCKS
