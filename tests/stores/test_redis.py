@@ -1069,6 +1069,30 @@ def test_waiting_steps_survive_dropped_connections(own: RedisServer) -> None:
         asyncio.run(visits(place))
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["answer", "error"])
+def test_interrupted_step_leaves_no_answer_to_the_next_one(own: RedisServer, known: bool) -> None:
+    """An exception of a signal handler can come between a command and its answer."""
+
+    class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue
+        pass
+
+    store, quota = RedisStore.from_url(own.url), [Quota("total", 9)]
+    run(store.count(quota, None))
+    with own.client() as client, pytest.MonkeyPatch.context() as patch:
+        if not known:
+            client.script_flush()
+
+        def interrupt(*_: object) -> None:
+            raise Interruption
+
+        patch.setattr(type(store._connected()._free[0]), "read_response", interrupt)  # type: ignore[union-attr]
+        with pytest.raises(Interruption):
+            run(store.count(quota, None))
+    for _ in range(9 - 1 - known):
+        assert isinstance(run(store.count(quota, None)), Counted)
+    assert isinstance(run(store.count(quota, None)), Denied)
+
+
 def test_connection_in_use_closes_after_its_step(own: RedisServer) -> None:
     async def visit(place: Forwarder) -> None:
         store = AsyncRedisStore.from_url(f"redis://{HOST}:{place.port}/0")

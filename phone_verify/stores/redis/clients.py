@@ -120,6 +120,11 @@ class _Server:
                 connection.connect()
             connection.send_packed_command([_packed(command)])
             return connection.read_response()
+        except exceptions.ResponseError:
+            raise
+        except BaseException:  # after an interruption an answer may be unread
+            connection.disconnect()
+            raise
         finally:
             self._free.append(connection)
 
