@@ -265,8 +265,9 @@ def verify() -> Response:
     """Page where a signed-in user confirms the current number or enters another one."""
     here = current_state()
     here.accounts.require()
-    here.accounts.require_set_phone()
     call = with_session_data(read_call("verify/"))
+    if call.user is not None:  # a stranger is sent to sign in, also on a site without that callback
+        here.accounts.require_set_phone()
     if request.method != "POST":
         return _respond(flow.show_verify(here.site, call, _next(here), messages().take("verify")), here)
     result = flow.submit_verify(here.site, call, _form(here))

@@ -186,6 +186,13 @@ def test_concurrent_uses_of_a_proof_sign_in_once(tmp_path: Any) -> None:
 # Required configuration for sign-in
 
 
+def test_stranger_is_sent_to_sign_in_where_numbers_cannot_be_changed() -> None:
+    made = make()
+    made.app.extensions["phone_verify"].accounts.set_phone = None
+    answer = made.app.test_client().get("/phone/verify/")
+    assert (answer.status_code, "/phone/login/" in answer.headers["Location"]) == (302, True)
+
+
 def test_missing_user_callback_error_says_what_to_write() -> None:
     made = make()
     made.app.extensions["phone_verify"].accounts.user_for_phone = None
