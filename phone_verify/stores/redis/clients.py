@@ -120,10 +120,9 @@ class _Server:
                 connection.connect()
             connection.send_packed_command([_packed(command)])
             return connection.read_response()
-        except exceptions.ResponseError:
-            raise
-        except BaseException:  # after an interruption an answer may be unread
-            connection.disconnect()
+        except BaseException as error:
+            if not isinstance(error, exceptions.ResponseError):  # after an interruption an answer may be unread
+                connection.disconnect()
             raise
         finally:
             self._free.append(connection)

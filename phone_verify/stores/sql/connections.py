@@ -116,10 +116,9 @@ class Connections:
             cursor.close()
 
     def is_behind(self, error: BaseException) -> bool:
-        """Return whether a connection may have an unread answer after this error.
+        """Return whether a connection may have an unread answer after this error, like the time limit of a task queue.
 
-        An interruption, like a time limit of Celery, can come between any two instructions. psycopg knows the state of
-        its connections, and SQLite sends no answers.
+        psycopg knows the state of its connections, and SQLite sends no answers.
         """
         known = (self.engine.dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError, StoreError)
         unknown = self.server and self._psycopg is None and not isinstance(error, known)
@@ -158,13 +157,10 @@ class Connections:
         gate = self._gate
         if gate.acquire(timeout=_WAIT_TO_CLOSE):
             try:
-                self._close_all()
+                self._close_idle()
+                self.engine.dispose()
             finally:
                 gate.release()
-
-    def _close_all(self) -> None:
-        self._close_idle()
-        self.engine.dispose()
 
     def _close_idle(self) -> None:
         idle, self._idle = self._idle, []
@@ -182,7 +178,8 @@ class Connections:
             gate = self._gate
             self._shut = gate if gate.acquire(timeout=WAIT) else None
             if self._shut is not None:
-                self._close_all()
+                self._close_idle()
+                self.engine.dispose()
 
     def after_fork_in_parent(self) -> None:
         if self._shut is not None:

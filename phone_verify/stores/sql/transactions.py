@@ -93,9 +93,8 @@ class EngineTransactionRunner:
         if self.connections.is_behind(error):
             connection.invalidate(error)
             return False
-        code, is_lost = None, False
-        if isinstance(error, failure):
-            code, is_lost = code_of(error), dialect.is_disconnect(error, connection.dbapi_connection, None)
+        code = code_of(error) if isinstance(error, failure) else None
+        is_lost = isinstance(error, failure) and dialect.is_disconnect(error, connection.dbapi_connection, None)
         if is_lost or code in OUTDATED:
             self.connections.forget(connection, error)
             return code in OUTDATED or not tx.unclear
