@@ -119,13 +119,13 @@ class _Server:
                 connection.disconnect()
                 connection.connect()
             connection.send_packed_command([_packed(command)])
-            return connection.read_response()
-        except BaseException as error:
-            if not isinstance(error, exceptions.ResponseError):  # after an interruption an answer may be unread
-                connection.disconnect()
-            raise
-        finally:
+            answer = connection.read_response()
+        except exceptions.ResponseError:
             self._free.append(connection)
+            raise
+        # After any other error it is dropped: an interruption may leave an answer unread.
+        self._free.append(connection)
+        return answer
 
     def memory(self) -> list[dict[str, Any]]:
         return [self._client.info("memory")]
