@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -121,15 +122,22 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := [way for way in chosen.way if way not in WAYS]:
         parser.error(f"there is no way {unknown[0]!r}; choose from {', '.join(WAYS)}")
-    servers = Servers.found()
-    for way in chosen.way or _HEADINGS:
-        with ExitStack() as stack:
-            if (url := url_of(WAYS[way], servers, stack)) is None:
-                print(f"{way}: its server does not run", file=sys.stderr)
-                continue
-            print(f"## {_HEADINGS.get(way, way)}\n")
-            print(table(*samples(cycle_of(WAYS[way], url), chosen.seconds), chosen.most), flush=True)
-            print()
+    if len(chosen.way) == 1:
+        _print_table(chosen.way[0], chosen.seconds, chosen.most)
+        return
+    for way in chosen.way or _HEADINGS:  # Django can be configured once in a process
+        options = ["--seconds", str(chosen.seconds), "--most", str(chosen.most)]
+        subprocess.run([sys.executable, "-m", __spec__.name, way, *options], check=True)
+
+
+def _print_table(way: str, seconds: float, most: int) -> None:
+    with ExitStack() as stack:
+        if (url := url_of(WAYS[way], Servers.found(), stack)) is None:
+            print(f"{way}: its server does not run", file=sys.stderr)
+            return
+        print(
+            f"### {_HEADINGS.get(way, way)}\n\n{table(*samples(cycle_of(WAYS[way], url), seconds), most)}\n", flush=True
+        )
 
 
 if __name__ == "__main__":
