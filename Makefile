@@ -25,7 +25,7 @@ lint: .venv/bin/pip  ## formatting and types
 	.venv/bin/mypy
 
 docs: .venv/bin/pip  ## the documentation site, strictly, in build/docs/site
-	$(PIP) -e '.[django]' --group docs
+	$(PIP) -e '.[all]' --group docs
 	.venv/bin/python -m docsite
 
 ci:  ## everything, from nothing
