@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=20, help="lines of a table")
     chosen = parser.parse_args()
     if unknown := [way for way in chosen.way if way not in WAYS]:
-        parser.error(f"there is no way {unknown[0]!r}; choose from {', '.join(WAYS)}")
+        parser.error(f"unknown way {unknown[0]!r}; choose from {', '.join(WAYS)}")
     if len(chosen.way) == 1:
         _print_table(chosen.way[0], chosen.seconds, chosen.most)
         return

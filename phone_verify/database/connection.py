@@ -93,7 +93,7 @@ class Database:
                         unclear = bool(text)
                         connection.commit()
                     except BaseException as error:
-                        if self._connections.is_behind(error):
+                        if self._connections.may_be_out_of_sync(error):
                             connection.invalidate()
                         if not connection.invalidated:
                             connection.rollback()

@@ -24,8 +24,8 @@ from phone_verify.stores.rows.reads import ReadStatements
 from phone_verify.stores.rows.texts import Tables
 from phone_verify.stores.rows.transactions import (
     ConcurrentUpdate,
-    ForeignAnswer,
     Mode,
+    OutOfSyncError,
     Run,
     StartCache,
     Transaction,
@@ -173,7 +173,7 @@ class ConnectionTransactionRunner:
     def _admitted(self) -> Iterator[None]:
         gate = self._gate
         if not gate.acquire(timeout=_WAIT):
-            # It may never be released: an interruption can come between any two instructions. SQLite has its own.
+            # An interruption may have left it closed. SQLite's own lock still protects the file.
             if self._gate is gate:
                 self._gate = threading.Lock()
             raise StoreError("The database is busy: other threads did not finish their steps in time")
@@ -237,7 +237,7 @@ class ConnectionTransactionRunner:
                 retries -= 1
             except BaseException as error:
                 # After an interruption an answer may be unread, and the next statement would take it for its own.
-                known = isinstance(error, StoreError) and not isinstance(error, ForeignAnswer)
+                known = isinstance(error, StoreError) and not isinstance(error, OutOfSyncError)
                 if not known and connection.vendor != "sqlite":
                     connection.close()
                 raise

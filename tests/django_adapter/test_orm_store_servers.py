@@ -42,6 +42,7 @@ from phone_verify.testing.stores.conversions import ROUTE, counts_of
 from phone_verify_django.models import ConversionRow, CounterRow, PhoneRow, VerificationRow
 from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
+from tests.interruptions import TimeLimitError
 from tests.stores import servers
 from tests.stores.modes import always_locked
 from tests.stores.test_sql_servers import after_erasing, while_erasing
@@ -275,10 +276,6 @@ def test_dead_idle_connection_goes_unnoticed(database: str, store: OrmStore, clo
     VERBS[verb](store, clock)
 
 
-class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue, which its handler raises
-    """Raised by a handler of a signal, between any two instructions."""
-
-
 @pytest.mark.parametrize("verb", ["get", "unlock"])
 def test_interrupted_step_leaves_no_connection(store: OrmStore, clock: ManualClock, verb: str) -> None:
     """It may be in a transaction that Django does not know of, or have an unread answer."""
@@ -286,11 +283,11 @@ def test_interrupted_step_leaves_no_connection(store: OrmStore, clock: ManualClo
     def interrupt(execute: Callable[..., Any], text: str, *given: Any) -> Any:
         done = execute(text, *given)
         if text.startswith(("SELECT", "BEGIN", "START TRANSACTION")):
-            raise Interruption
+            raise TimeLimitError
         return done
 
     run(store.open(ORDER, [], LIMITS, clock()))
-    with connections["own"].execute_wrapper(interrupt), pytest.raises(Interruption):
+    with connections["own"].execute_wrapper(interrupt), pytest.raises(TimeLimitError):
         run(store.get(ORDER.id, clock()) if verb == "get" else store.unlock(ORDER.tag, clock()))
     assert connections["own"].connection is None
     assert run(store.get(ORDER.id, clock())) is not None

@@ -17,6 +17,7 @@ from phone_verify.database import connection as database_connection
 from phone_verify.database.connection import Database
 from phone_verify.errors import StoreError
 from phone_verify.stores.sql import connections
+from tests.interruptions import TimeLimitError
 from tests.stores import servers
 from tests.stores.test_sql import forks, in_processes, open_files
 
@@ -106,11 +107,11 @@ def test_interrupted_step_leaves_no_answer_to_the_next_one(server: Database, mon
     def execute(self: Any, command: Any, text: Any) -> None:
         send(self, command, text)
         if b"UPDATE" in text:
-            raise ZeroDivisionError
+            raise TimeLimitError
 
     with monkeypatch.context() as patch:
         patch.setattr(pymysql.connections.Connection, "_execute_command", execute)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(TimeLimitError):
             server.run(add(1))
     assert values(server) == [0, 0]
     assert server.run(add(2)) == 1

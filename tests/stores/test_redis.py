@@ -60,6 +60,7 @@ from phone_verify.testing.stores import (
     together,
 )
 from tests.cases import in_one_test
+from tests.interruptions import TimeLimitError
 from tests.stores.redis_servers import HOST, Forwarder, RedisServer, cluster, free_port, running, sentinel, until
 
 PHONE_IN_CLEAR = "9120000001"
@@ -1072,10 +1073,6 @@ def test_waiting_steps_survive_dropped_connections(own: RedisServer) -> None:
 @pytest.mark.parametrize("known", [True, False], ids=["answer", "error"])
 def test_interrupted_step_leaves_no_answer_to_the_next_one(own: RedisServer, known: bool) -> None:
     """An exception of a signal handler can come between a command and its answer."""
-
-    class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue
-        pass
-
     store, quota = RedisStore.from_url(own.url), [Quota("total", 9)]
     run(store.count(quota, None))
     with own.client() as client, pytest.MonkeyPatch.context() as patch:
@@ -1083,10 +1080,10 @@ def test_interrupted_step_leaves_no_answer_to_the_next_one(own: RedisServer, kno
             client.script_flush()
 
         def interrupt(*_: object) -> None:
-            raise Interruption
+            raise TimeLimitError
 
-        patch.setattr(type(store._connected()._free[0]), "read_response", interrupt)  # type: ignore[union-attr]
-        with pytest.raises(Interruption):
+        patch.setattr(redis.connection.AbstractConnection, "read_response", interrupt)
+        with pytest.raises(TimeLimitError):
             run(store.count(quota, None))
     for _ in range(9 - 1 - known):
         assert isinstance(run(store.count(quota, None)), Counted)

@@ -1,10 +1,9 @@
-"""Cached knowledge about a server, and that correctness does not depend on it."""
+"""The starts that a process keeps until their receipts, and the constants of a start."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,28 +16,11 @@ from phone_verify.stores.rows.writes import UNSET
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import LIMITS, opening, run
 
-HEARD = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-class Ticks:
-    """A manual monotonic clock."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
-    ticks = Ticks()
-    monkeypatch.setattr(transactions, "time", SimpleNamespace(monotonic=ticks))
-    return ticks
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def test_start_sets_no_field_that_it_writes_as_a_constant() -> None:
-    record = opening().record(HEARD)
+    record = opening().record(NOW)
     defaults = {each.name: each.default for each in fields(Verification)}
     assert {name: getattr(record, name) for name in UNSET} == {name: defaults[name] for name in UNSET}
 
@@ -49,7 +31,7 @@ def test_cached_starts_are_used_once_and_oldest_evicted(monkeypatch: pytest.Monk
     records = [run(store.open(opening(), [], LIMITS, clock())) for _ in range(3)]
     for record in records:
         assert isinstance(record, Verification)
-        memory.keep(record, Phone(record.tag))
+        memory.keep(record, (Phone(record.tag), None))
     first, second, third = [record.id for record in records if isinstance(record, Verification)]
     assert memory.start(first) is None
     assert memory.start(second) is not None

@@ -54,6 +54,7 @@ from phone_verify.testing.stores import (
     together,
 )
 from phone_verify.testing.stores.conversions import ROUTE, counts_of
+from tests.interruptions import TimeLimitError
 from tests.stores import servers
 from tests.stores.modes import always_locked
 
@@ -541,10 +542,6 @@ def test_connection_is_not_kept_if_its_rollback_is_interrupted(store: SqlStore) 
     assert not store._transactions.connections._idle
 
 
-class Interruption(Exception):  # noqa: N818 - like the time limit of a task queue, which its handler raises
-    """Raised by a handler of a signal, between any two instructions."""
-
-
 @contextmanager
 def interrupted_after_sending(store: SqlStore) -> Iterator[None]:
     """Raise when the next statement was sent, before its answer is read."""
@@ -554,7 +551,7 @@ def interrupted_after_sending(store: SqlStore) -> Iterator[None]:
 
             def waited(self: Connection, gen: Any, *arguments: Any, **named: Any) -> Any:
                 next(gen)
-                raise Interruption
+                raise TimeLimitError
 
             patch.setattr(Connection, "wait", waited)
         else:
@@ -564,10 +561,10 @@ def interrupted_after_sending(store: SqlStore) -> Iterator[None]:
                 send(self, command, text)
                 if not sent:
                     sent.append(None)
-                    raise Interruption
+                    raise TimeLimitError
 
             patch.setattr(pymysql.connections.Connection, "_execute_command", execute)
-        with pytest.raises(Interruption):
+        with pytest.raises(TimeLimitError):
             yield
 
 
@@ -590,7 +587,7 @@ def test_interrupted_step_leaves_no_answer_to_the_next_one(store: SqlStore, verb
 
 
 def test_answer_to_another_statement_is_refused(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever its cause; and the connection is not used again."""
+    """And its connection is not used again."""
     mine, other = opening(), opening()
     for order in (mine, other):
         run(store.open(order, [], LIMITS, None))
@@ -609,22 +606,26 @@ def test_answer_to_another_statement_is_refused(store: SqlStore, monkeypatch: py
     assert used[0] not in [kept.dbapi_connection for kept in store._transactions.connections._idle]
 
 
-OUTDATED = {
-    "read-only": {"postgresql": "SET default_transaction_read_only = on", "mysql": "SET SESSION TRANSACTION READ ONLY"},
-    "plans": {"postgresql": "DEALLOCATE ALL", "mysql": "SET SESSION TRANSACTION READ ONLY"},
-}
-
-
-@pytest.mark.parametrize("cause", OUTDATED)
-def test_outdated_session_is_replaced(store: SqlStore, cause: str) -> None:
+@pytest.mark.parametrize(
+    ("database", "text"),
+    [
+        ("postgresql", "SET default_transaction_read_only = on"),
+        ("postgresql", "DEALLOCATE ALL"),
+        pytest.param("mysql", "SET SESSION TRANSACTION READ ONLY", marks=pytest.mark.slow),
+    ],
+    indirect=["database"],
+)
+def test_outdated_session_is_replaced(store: SqlStore, text: str) -> None:
     """After a failover that leaves sockets open, and behind a pooler that clears sessions: without a restart."""
     quota, connections = [Quota("total", 10)], store._transactions.connections
     for _ in range(9):  # psycopg prepares a statement after five
         assert isinstance(run(store.count(quota, None)), Counted)
     for connection in connections._idle:
         raw: Any = connection.dbapi_connection
-        text = OUTDATED[cause][{"postgresql": "postgresql"}.get(store._transactions.engine.dialect.name, "mysql")]
-        raw.pgconn.exec_(text.encode()) if hasattr(raw, "pgconn") else raw.query(text)
+        if isinstance(raw, psycopg.Connection):
+            raw.pgconn.exec_(text.encode())  # psycopg's cursor would notice that its statements are gone
+        else:
+            raw.query(text)
     assert isinstance(run(store.count(quota, None)), Counted)
     assert isinstance(run(store.count(quota, None)), Denied)
 

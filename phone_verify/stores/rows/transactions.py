@@ -71,7 +71,7 @@ class ConcurrentUpdate(StoreError):  # noqa: N818 - the step is run again, unles
     """Nothing was written: another step came between, the cache is out of date, or an answer is not ordinary."""
 
 
-class ForeignAnswer(StoreError):  # noqa: N818 - named by what was received
+class OutOfSyncError(StoreError):
     """A connection returned the answer to another statement. It must not be used any more."""
 
 
@@ -293,7 +293,7 @@ class Transaction:
 def _checked(id: str, row: Sequence[Any]) -> Sequence[Any]:
     """Return a row if its record has this id."""
     if row[0] != id:
-        raise ForeignAnswer("The store received the answer to another statement, and dropped the connection")
+        raise OutOfSyncError("The store received the answer to another statement, and dropped the connection")
     return row
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import StoreError
-from ..rows.transactions import ForeignAnswer
+from ..rows.transactions import OutOfSyncError
 from .engine import IDLE, KEPT, MOST, WAIT
 
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
@@ -63,7 +63,7 @@ class Connections:
         if not self.server:
             gate = self._gate
             if not gate.acquire(timeout=WAIT):
-                # It may never be released: an interruption can come between any two instructions. SQLite has its own.
+                # An interruption may have left it closed. SQLite's own lock still protects the file.
                 if self._gate is gate:
                     self._gate = threading.Lock()
                 raise StoreError("The SQLite file is too busy: other threads did not finish their steps in time")
@@ -115,14 +115,14 @@ class Connections:
         if self._psycopg is None:
             cursor.close()
 
-    def is_behind(self, error: BaseException) -> bool:
+    def may_be_out_of_sync(self, error: BaseException) -> bool:
         """Return whether a connection may have an unread answer after this error, like the time limit of a task queue.
 
         psycopg knows the state of its connections, and SQLite sends no answers.
         """
         known = (self.engine.dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError, StoreError)
         unknown = self.server and self._psycopg is None and not isinstance(error, known)
-        return unknown or isinstance(error, ForeignAnswer)
+        return unknown or isinstance(error, OutOfSyncError)
 
     def forget(self, lost: sa.PoolProxiedConnection, error: BaseException) -> None:
         """Close a lost connection and all idle ones: the server is gone for all of them.

@@ -90,7 +90,7 @@ class EngineTransactionRunner:
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect, failure = self.engine.dialect, self.engine.dialect.loaded_dbapi.Error
-        if self.connections.is_behind(error):
+        if self.connections.may_be_out_of_sync(error):
             connection.invalidate(error)
             return False
         code = code_of(error) if isinstance(error, failure) else None
